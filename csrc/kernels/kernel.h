@@ -14,7 +14,6 @@
 #include <cstring>
 #include <span>
 #include <string_view>
-#include <type_traits>
 
 #include "base/dtype.h"
 #include "base/isa.h"
@@ -22,19 +21,24 @@
 
 namespace pyrt {
 
+// On every function here that kernel files call: an ordinary inline function compiled with one ISA's flags would be a
+// weak symbol that the linker may keep for all callers (style guide, "weak symbols"). For the same reason kernel files
+// use no std::span.
+#define PYRT_INLINE [[gnu::always_inline]] inline
+
 inline constexpr int kMaxRank = 8;
 
 struct Dims {
   int rank = 0;
   int64_t at[kMaxRank] = {};
 
-  int64_t operator[](int axis) const { return at[axis]; }
-  int64_t count() const {
+  PYRT_INLINE int64_t operator[](int axis) const { return at[axis]; }
+  PYRT_INLINE int64_t count() const {
     int64_t n = 1;
     for (int i = 0; i < rank; ++i) n *= at[i];
     return n;
   }
-  bool operator==(const Dims& other) const {
+  PYRT_INLINE bool operator==(const Dims& other) const {
     if (rank != other.rank) return false;
     for (int i = 0; i < rank; ++i) {
       if (at[i] != other.at[i]) return false;
@@ -52,7 +56,9 @@ enum class Layout : uint8_t {
 struct Form {
   Layout layout = Layout::kPlain;
   bool offset128 = false;  // 8-bit values only: the byte holds s8 + 128, as u8 dot products like it
-  bool operator==(const Form&) const = default;
+  PYRT_INLINE bool operator==(const Form& other) const {
+    return layout == other.layout && offset128 == other.offset128;
+  }
 };
 
 // One input or output of a step, as a row sees it.
@@ -64,7 +70,7 @@ struct Operand {
   Dims dims;                       // ONNX order
 
   // Distance in elements between neighbours along each axis, for its form.
-  void strides(int64_t out[kMaxRank]) const {
+  PYRT_INLINE void strides(int64_t out[kMaxRank]) const {
     int order[kMaxRank];  // axes from outermost to innermost
     for (int i = 0; i < dims.rank; ++i) order[i] = i;
     if (form.layout == Layout::kChannelsLast) {
@@ -79,24 +85,38 @@ struct Operand {
   }
 };
 
+// The operands of a step: a span that kernel files can use.
+struct Operands {
+  Operand* items = nullptr;
+  size_t count = 0;
+
+  Operands() = default;
+  PYRT_INLINE Operands(Operand* first, size_t n) : items(first), count(n) {}
+  Operands(std::span<Operand> span) : items(span.data()), count(span.size()) {}  // NOLINT: implicit by design
+  PYRT_INLINE Operand& operator[](size_t i) const { return items[i]; }
+  PYRT_INLINE size_t size() const { return count; }
+  PYRT_INLINE Operand* begin() const { return items; }
+  PYRT_INLINE Operand* end() const { return items + count; }
+};
+
 // A step with its dims known: what rows are chosen for and run on. Lives as long as the binding.
 struct Problem {
-  std::span<Operand> inputs;
-  std::span<Operand> outputs;
+  Operands inputs;
+  Operands outputs;
   static constexpr size_t kParamBytes = 512;
   alignas(16) std::byte params[kParamBytes] = {};  // the family's own parameters, a trivially copyable struct
 
   template <class T>
-  const T& as() const {
-    static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= kParamBytes);
+  PYRT_INLINE const T& as() const {
+    static_assert(__is_trivially_copyable(T) && sizeof(T) <= kParamBytes);
     return *reinterpret_cast<const T*>(params);
   }
   template <class T>
-  T& as() {
-    static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= kParamBytes);
+  PYRT_INLINE T& as() {
+    static_assert(__is_trivially_copyable(T) && sizeof(T) <= kParamBytes);
     return *reinterpret_cast<T*>(params);
   }
-  bool has_input(size_t i) const { return i < inputs.size() && inputs[i].present; }
+  PYRT_INLINE bool has_input(size_t i) const { return i < inputs.size() && inputs[i].present; }
 };
 
 // What changes from run to run. Every activation buffer is 64-byte aligned unless it belongs to the caller (graph
@@ -106,7 +126,21 @@ struct Call {
   void* const* outputs;
   const void* packed;  // what pack() wrote, 64-byte aligned, or null
   void* scratch;       // scratch_bytes() of this thread's own, 64-byte aligned; contents undefined
+  // Where a kernel reports that the *values* of its inputs are invalid (kernels cannot throw): it stores a RunError
+  // there with report() and writes zeros for the elements concerned. Replay clears it before a step and turns a
+  // non-zero value into a Status after it. May be null: then nobody listens.
+  int32_t* error = nullptr;
+
+  PYRT_INLINE void report(int32_t run_error) const {
+    // Several threads may report at once; any of their values will do.
+    if (error != nullptr) __atomic_store_n(error, run_error, __ATOMIC_RELAXED);
+  }
 };
+
+// What Call::error may hold; the runtime has a message for each.
+inline constexpr int32_t kRunOk = 0;
+inline constexpr int32_t kRunIndexOutOfRange = 1;  // an index (gather) lies outside its axis
+inline constexpr int32_t kRunErrorCount = 2;
 
 enum class AttributeKind : uint8_t { kInt, kInts, kFloat, kText };
 
@@ -171,8 +205,8 @@ enum class Offset : uint8_t {
 };
 
 struct Row {
-  std::string_view name;    // family_a_b_acc_mrxnrxkr_isa, e.g. gemm_s8_s8_s32_6x16x2_avx2
-  std::string_view family;  // name of the family it computes
+  std::string_view name = {};    // family_a_b_acc_mrxnrxkr_isa, e.g. gemm_s8_s8_s32_6x16x2_avx2
+  std::string_view family = {};  // name of the family it computes
   Exactness exactness = Exactness::kExact;
   FeatureMask features = 0;  // all of these bits must be there
   FormRule forms = FormRule::kPlain;
@@ -212,9 +246,10 @@ struct FamilyTable {
   size_t count;
 };
 
-// All families and rows of this build, sorted by name (tables.cpp).
+// All families of this build, sorted by name, and all rows, sorted by family and name (tables.cpp).
 std::span<const Family* const> all_families();
 std::span<const Row* const> all_rows();
+std::span<const Row* const> rows_of(std::string_view family);  // a part of all_rows(); empty when there is none
 const Family* find_family(std::string_view name);
 
 }  // namespace pyrt
