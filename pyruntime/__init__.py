@@ -1,0 +1,1 @@
+"""pyruntime: the runtime where compressed neural networks really are smaller and faster."""

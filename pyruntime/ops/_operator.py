@@ -1,0 +1,114 @@
+"""The record that defines an operator: once, in one file, with everything the rest of the system asks of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyruntime.graph.dims import Dim
+from pyruntime.graph.types import DType, ValueType
+
+if TYPE_CHECKING:
+    from pyruntime.graph.graph import Node, Value
+
+Array = NDArray[Any]
+
+
+class OnnxNode(Protocol):
+    """An ONNX node as `from_onnx` sees it: plain Python and numpy, no protobuf."""
+
+    attributes: dict[str, Any]  # ints, floats, str, lists of them, numpy arrays (tensors); graphs as Graph
+    inputs: list[Value | None]
+    output_count: int
+    where: str  # "node 'name' (Op)", the start of every message about it
+
+    def constant(self, array: Array) -> Value:
+        """A new constant of the graph, e.g. for what was an attribute in an older opset and is an input now."""
+
+
+class Lowering(Protocol):
+    """What `lower` writes to. Values of the graph become values of the Program of the same name."""
+
+    def step(
+        self,
+        family: str,
+        inputs: Sequence[Value | None],
+        outputs: Sequence[Value | None],
+        **attributes: Any,
+    ) -> None:
+        """Appends a step; attributes are int, Dim, str, float, or lists of int or Dim."""
+
+    def constant(self, array: Array, name: str = "") -> Value:
+        """A constant of the Program; equal constants are stored once."""
+
+    def temporary(self, dtype: DType, dims: tuple[Dim, ...]) -> Value:
+        """A value between the steps of one node."""
+
+    def host(self, node: Node) -> None:
+        """Runs the node by its numpy reference, for dtypes or attributes without a native kernel."""
+
+
+Attributes = Any  # each operator's own frozen dataclass
+FromOnnx = Callable[[OnnxNode], tuple[Attributes, "list[Value | None]"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A named example: inputs for tests of infer, reference and the lowered step."""
+
+    name: str
+    attributes: Attributes
+    inputs: tuple[Array | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """One operator.
+
+    Attributes:
+        name: ONNX spelling, or our own for internal operators (domain `pyruntime`).
+        from_onnx: since-version -> reader; the newest one not above the model's opset applies. It gives the
+            attributes and the inputs in the form of the newest opset (attributes that became inputs are made
+            constants).
+        infer: output types from attributes and inputs (types only; dims as expressions). Raises ShapeError or
+            DTypeError with what is wrong; the caller adds the node.
+        reference: numpy, obvious rather than fast; gives all outputs that infer names. Inputs are arrays or None.
+        lower: writes the steps that compute the node. None: always a host step.
+        shape_arithmetic: `reference` also works on object arrays of dimensions, so that integer inputs with known
+            content give outputs with known content.
+        cases: named examples, zero-size, broadcast and odd sizes among them.
+    """
+
+    name: str
+    infer: Callable[[Attributes, Sequence[Value | None], int], list[ValueType]]
+    reference: Callable[[Attributes, Sequence[Array | None], int], list[Array]]
+    attributes: type[Any] = type(None)
+    from_onnx: Mapping[int, FromOnnx] = field(default_factory=dict)
+    lower: Callable[[Node, Lowering], None] | None = None
+    domain: str = ""
+    shape_arithmetic: bool = False
+    cases: tuple[Case, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Operator({self.domain + '.' if self.domain else ''}{self.name})"
+
+
+def content_of(value: Value | None) -> NDArray[np.object_] | None:
+    """The elements of an integer value as an object array of `Dim`, if known (constants included)."""
+    if value is None:
+        return None
+    if value.content is not None:
+        return value.content
+    if value.constant is not None and value.dtype.is_integer and value.constant.size <= MAX_CONTENT:
+        plain = np.empty(value.constant.shape, dtype=object)
+        plain.flat = [int(element) for element in value.constant.flat]
+        return plain
+    return None
+
+
+# Elements. Shape arithmetic works on vectors of a few dims; anything larger is data.
+MAX_CONTENT = 1024
