@@ -1,0 +1,81 @@
+# What people and CI do with a clone. Everything is kept in .venv and build/, which `make clean` removes.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --quiet --disable-pip-version-check
+ARGS ?=
+export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc)
+ifneq ($(shell command -v ccache),)
+  export CMAKE_CXX_COMPILER_LAUNCHER ?= ccache
+  export CMAKE_C_COMPILER_LAUNCHER ?= ccache
+endif
+
+NATIVE := CMakeLists.txt pyproject.toml $(shell find csrc -type f)
+# The requirements that pyproject.toml pins, so that they are written once: $(call pinned,['project']['dependencies'])
+pinned = $$($(PY) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))$(1))")
+extra = $(call pinned,['project']['optional-dependencies']['$(1)'])
+
+.PHONY: help build demo test bench lint format wheel test-arm clean
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-10s %s\n", $$1, $$2}'
+
+build: $(VENV)/native.stamp  ## set up .venv and build the native core; `.venv/bin/pyruntime` then works
+
+demo: $(VENV)/native.stamp  ## the whole of pyruntime on a small trained network, in seconds
+	$(VENV)/bin/pyruntime demo $(ARGS)
+
+test: $(VENV)/native.stamp $(VENV)/test.stamp  ## run the test suite; ARGS="-k conv" passes options to pytest
+	$(PY) -m pytest -q $(ARGS)
+
+bench: $(VENV)/native.stamp $(VENV)/bench.stamp  ## run the benchmarks against the peers; ARGS as for test
+	$(PY) -m pytest -q -o python_files='bench_*.py' -o python_functions='bench_*' benchmarks $(ARGS)
+
+CXX_FILES = $(shell git ls-files '*.h' '*.c' '*.cpp')
+lint: $(VENV)/test.stamp $(VENV)/lint.stamp  ## check style and types: ruff, mypy, clang-format
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+	$(VENV)/bin/clang-format --dry-run --Werror $(CXX_FILES)
+
+format: $(VENV)/lint.stamp  ## let ruff and clang-format rewrite the sources
+	$(PY) -m ruff check --fix-only --quiet
+	$(PY) -m ruff format --quiet
+	$(VENV)/bin/clang-format -i $(CXX_FILES)
+
+wheel: $(VENV)/venv.stamp  ## build dist/pyruntime-*.whl
+	$(PIP) wheel --no-deps --wheel-dir dist .
+	@ls -l dist/*.whl
+
+clean:  ## remove .venv and everything that was built
+	rm -rf $(VENV) build dist
+
+# Set-up. One stamp a step: Python sources are used where they lie, so only native changes rebuild.
+
+$(VENV)/venv.stamp:
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON): apt install python3, or pass PYTHON=<path>." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "pyruntime needs Python 3.11 or newer, $(PYTHON) is $$($(PYTHON) -V): pass PYTHON=<path>." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments: apt install python3-venv" >&2; exit 1; }
+	@command -v $${CXX:-g++} >/dev/null || { echo "There is no C++ compiler $${CXX:-g++}: apt install g++" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# What the build needs. scikit-build-core names cmake and ninja only where the machine has none that is new enough.
+$(VENV)/build.stamp: $(VENV)/venv.stamp pyproject.toml
+	$(PIP) install $(call pinned,['build-system']['requires']) $(call pinned,['project']['dependencies'])
+	@missing=$$($(PY) -c "from scikit_build_core.builder.get_requires import GetRequires; r = GetRequires.from_config_settings(None); print(*r.cmake(), *r.ninja())"); \
+	if [ -n "$$missing" ]; then $(PIP) install $$missing; fi
+	@touch $@
+
+$(VENV)/native.stamp: $(VENV)/build.stamp $(NATIVE)
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PIP) install --no-build-isolation --no-deps --editable .
+	@touch $@
+
+$(VENV)/test.stamp $(VENV)/bench.stamp $(VENV)/lint.stamp: $(VENV)/%.stamp: $(VENV)/build.stamp
+	$(PIP) install $(call extra,$*)
+	@touch $@
