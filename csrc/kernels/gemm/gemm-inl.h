@@ -1,0 +1,124 @@
+// The product engine that gemm, conv and conv_transpose rows share: blocking, packing and the loop
+// over tiles. An ISA file supplies the arithmetic as a struct:
+//
+//   struct Isa {
+//     using A, W, Acc;                     // elements of prepared activations, packed weights,
+//     accumulators static constexpr int kMr, kKr;       // rows of the largest tile; k packed
+//     together static constexpr int kMaxPanels;     // most panels of 16 columns in one tile static
+//     int panels(int rows);         // panels that a tile of so many rows takes at once (registers)
+//     // acc[rows][panels * 16] = a[rows][K] * w[panels][K/kr][16][kr]; K a multiple of kKr, lda in
+//     elements. static void tile(int rows, int panels, const A* a, int64_t lda, const W* w, int64_t
+//     K, Acc* acc);
+//     // y[at + m * ldy + i] = epilogue(acc[m * ldacc + i], channel n + i) for m < rows, i <
+//     columns <= 16. static void finish(const Epilogue& e, const Acc* acc, int ldacc, int rows, int
+//     columns, int64_t n, int64_t at,
+//                        int64_t ldy);
+//   };
+//
+// Tiles store their accumulators to a stack buffer and finish() reads them back: a few per cent at
+// K = 64, nothing at K = 512, and the K loops stay free of the spills that g++ 12 makes when an
+// epilogue shares their function.
+#pragma once
+
+#include "kernels/common/epilogue-inl.h"
+
+namespace pyrt {
+namespace {
+
+inline constexpr int kPanel = 16;  // columns
+
+PYRT_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+PYRT_INLINE int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+PYRT_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+PYRT_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+// Begin of the i-th of `parts` balanced parts of n.
+PYRT_INLINE int64_t part(int64_t n, int64_t parts, int64_t i) { return n * i / parts; }
+
+// How a product of M x N x K is cut into tasks: m_blocks x n_blocks, each a block of rows times a
+// run of panels.
+struct Blocking {
+  int64_t panels;
+  int64_t m_blocks;
+  int64_t n_blocks;
+  int64_t block_rows;  // most rows of a block
+};
+
+// `a_bytes` of one row of a block of prepared activations. A block is at most 16 tiles high, so
+// that a panel of weights is fetched once for 96 rows, and at most 160 KiB, which leaves L2 (256
+// KiB and more) room for a panel.
+PYRT_INLINE Blocking make_blocking(int64_t M, int64_t N, int64_t K, int64_t a_bytes, int64_t mr) {
+  constexpr int64_t kBlockBytes = 160 * 1024;
+  constexpr int64_t kTaskMacs =
+      1 << 18;  // a few microseconds: what a hand-over between threads costs
+  Blocking b;
+  b.panels = ceil_div(N, kPanel);
+  int64_t tiles = larger(1, smaller(16, kBlockBytes / larger(1, a_bytes * mr)));
+  // Eight tasks or more where M allows blocks of at least four tiles.
+  tiles = smaller(tiles, larger(4, ceil_div(ceil_div(M, 8), mr)));
+  b.m_blocks = ceil_div(larger(M, 1), tiles * mr);
+  b.block_rows = ceil_div(larger(M, 1), b.m_blocks);
+  const double macs = static_cast<double>(M) * static_cast<double>(N) * static_cast<double>(K);
+  const int64_t wanted = macs > 16.0 * kTaskMacs ? 16 : static_cast<int64_t>(macs / kTaskMacs) + 1;
+  b.n_blocks = larger(1, smaller(ceil_div(wanted, b.m_blocks), ceil_div(b.panels, 4)));
+  return b;
+}
+
+// Bytes of the column sums in front of packed s8 panels; a multiple of 64.
+PYRT_INLINE int64_t sums_bytes(int64_t N) { return round_up(N, kPanel) * 4; }
+
+// Writes panels [first, last) of weights(k, n) as [panel][K/kr][16][kr], with zeros beyond K and N,
+// and, where `sums` is given, their column sums to sums[0 .. (last - first) * 16).
+template <int kKr, class W, class Weights>
+void pack_panels(const Weights& weights, int64_t K, int64_t N, int64_t first, int64_t last, W* out,
+                 int32_t* sums) {
+  const int64_t padded = round_up(K, kKr);
+  for (int64_t panel = first; panel < last; ++panel) {
+    uint32_t sum[kPanel] = {};
+    const int64_t n0 = panel * kPanel;
+    const int64_t columns = smaller(kPanel, N - n0);
+    for (int64_t k = 0; k < padded; k += kKr) {
+      for (int64_t i = 0; i < kPanel; ++i) {
+        for (int64_t j = 0; j < kKr; ++j) {
+          const bool inside = k + j < K && i < columns;
+          const W value = inside ? weights(k + j, n0 + i) : W{0};
+          if constexpr (sizeof(W) == 1) sum[i] += static_cast<uint32_t>(int32_t{value});
+          *out++ = value;
+        }
+      }
+    }
+    if (sums != nullptr) memcpy(sums + (panel - first) * kPanel, sum, sizeof(sum));
+  }
+}
+
+// One block: rows of prepared activations a [rows][K] times panels [first, last) of packed weights
+// at w (panel 0). Column i of the product is output channel `channel` + i, row m and column i are
+// element at + m * ldy + i of y.
+template <class Isa>
+void multiply(const Epilogue& e, const typename Isa::A* a, int64_t lda, int64_t rows,
+              const typename Isa::W* w, int64_t K, int64_t N, int64_t first, int64_t last,
+              int64_t channel, int64_t at, int64_t ldy) {
+  alignas(64) typename Isa::Acc acc[Isa::kMaxAcc];
+  const int64_t tiles = ceil_div(rows, Isa::kMr);
+  if (tiles == 0) return;
+  const int64_t wide = Isa::panels(static_cast<int>(ceil_div(rows, tiles)));
+  for (int64_t panel = first; panel < last;) {
+    int64_t width = wide;
+    while (width > last - panel) width /= 2;  // Isa::panels() is a power of two
+    for (int64_t tile = 0; tile < tiles; ++tile) {
+      // Balanced heights: 16 rows are 6 + 5 + 5, not 6 + 6 + 4.
+      const int64_t m = part(rows, tiles, tile);
+      const int height = static_cast<int>(part(rows, tiles, tile + 1) - m);
+      Isa::tile(height, static_cast<int>(width), a + m * lda, lda, w + panel * kPanel * K, K, acc);
+      for (int64_t i = 0; i < width; ++i) {
+        const int64_t n = (panel + i) * kPanel;
+        Isa::finish(e, acc + i * kPanel, static_cast<int>(width * kPanel), height,
+                    static_cast<int>(smaller(kPanel, N - n)), channel + n, at + m * ldy + n, ldy);
+      }
+    }
+    panel += width;
+  }
+}
+
+}  // namespace
+}  // namespace pyrt

@@ -1,0 +1,185 @@
+// The AVX2 arithmetic of the product engine (gemm-inl.h), shared by gemm, conv and conv_transpose.
+//
+// Tile 6 x 16: 12 accumulators of 8 lanes, 2 of weights, 1-2 for broadcasts = the 16 registers of
+// AVX2. With 3 cycles (vpmaddwd) or 4 (FMA) of latency and 2 a cycle, 8 chains are enough. Few rows
+// take 2 or 4 panels at once, so that chains and outstanding loads stay as many. Accumulators are
+// GNU vectors: g++ 12 spills arrays of __m256i.
+#pragma once
+
+#include "kernels/common/epilogue_avx2-inl.h"
+#include "kernels/gemm/gemm-inl.h"
+
+namespace pyrt {
+namespace {
+
+using S32x8 [[gnu::may_alias]] = int32_t __attribute__((vector_size(32)));
+using F32x8 [[gnu::may_alias]] = float __attribute__((vector_size(32)));
+
+// Exact s8 x s8: both sides widened to s16, pairs multiplied and added into s32 by vpmaddwd.
+struct Avx2S8 {
+  using X = int8_t;
+  using A = int16_t;
+  using W = int8_t;
+  using Acc = int32_t;
+  static constexpr int kMr = 6;
+  static constexpr int kKr = 2;
+  static constexpr int kMaxAcc = 96;
+  static constexpr bool kInPlace = false;
+
+  static int panels(int rows) { return rows == 1 ? 4 : (rows == 2 ? 2 : 1); }
+
+  static void prepare(const int8_t* x, int64_t count, int16_t* a) {
+    int64_t i = 0;
+    for (; i + 16 <= count; i += 16) {
+      const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(x + i));
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(a + i), _mm256_cvtepi8_epi16(bytes));
+    }
+    for (; i < count; ++i) a[i] = x[i];
+  }
+
+  template <int kRows, int kPanels>
+  [[gnu::noinline]] static void tile_of(const int16_t* a, int64_t lda, const int8_t* w, int64_t K,
+                                        int32_t* acc) {
+    S32x8 c[kRows][2 * kPanels] = {};
+    for (int64_t k = 0; k < K; k += 2) {
+      __m256i pair[kPanels == 1 ? 1 : kRows];
+#pragma GCC unroll 4
+      for (int p = 0; p < kPanels; ++p) {
+        const auto* from = reinterpret_cast<const __m128i*>(w + p * kPanel * K + k * kPanel);
+        const __m256i w0 = _mm256_cvtepi8_epi16(_mm_load_si128(from));
+        const __m256i w1 = _mm256_cvtepi8_epi16(_mm_load_si128(from + 1));
+#pragma GCC unroll 6
+        for (int r = 0; r < kRows; ++r) {
+          __m256i& x = pair[kPanels == 1 ? 0 : r];
+          if (p == 0) {
+            int32_t two;
+            memcpy(&two, a + r * lda + k, sizeof(two));
+            x = _mm256_set1_epi32(two);
+          }
+          c[r][2 * p] += reinterpret_cast<S32x8>(_mm256_madd_epi16(x, w0));
+          c[r][2 * p + 1] += reinterpret_cast<S32x8>(_mm256_madd_epi16(x, w1));
+        }
+      }
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+      for (int i = 0; i < 2 * kPanels; ++i) {
+        *reinterpret_cast<S32x8*>(acc + (r * 2 * kPanels + i) * 8) = c[r][i];
+      }
+    }
+  }
+
+  static void tile(int rows, int panels, const int16_t* a, int64_t lda, const int8_t* w, int64_t K,
+                   int32_t* acc) {
+    switch (rows * 8 + panels) {
+      case 1 * 8 + 1:
+        return tile_of<1, 1>(a, lda, w, K, acc);
+      case 1 * 8 + 2:
+        return tile_of<1, 2>(a, lda, w, K, acc);
+      case 1 * 8 + 4:
+        return tile_of<1, 4>(a, lda, w, K, acc);
+      case 2 * 8 + 1:
+        return tile_of<2, 1>(a, lda, w, K, acc);
+      case 2 * 8 + 2:
+        return tile_of<2, 2>(a, lda, w, K, acc);
+      case 3 * 8 + 1:
+        return tile_of<3, 1>(a, lda, w, K, acc);
+      case 4 * 8 + 1:
+        return tile_of<4, 1>(a, lda, w, K, acc);
+      case 5 * 8 + 1:
+        return tile_of<5, 1>(a, lda, w, K, acc);
+      default:
+        return tile_of<6, 1>(a, lda, w, K, acc);
+    }
+  }
+
+  static void finish(const Epilogue& e, const int32_t* acc, int ldacc, int rows, int columns,
+                     int64_t n, int64_t at, int64_t ldy) {
+    finish_s32_avx2(e, acc, ldacc, rows, columns, n, at, ldy);
+  }
+};
+
+struct Avx2F32 {
+  using X = float;
+  using A = float;
+  using W = float;
+  using Acc = float;
+  static constexpr int kMr = 6;
+  static constexpr int kKr = 1;
+  static constexpr int kMaxAcc = 96;
+  static constexpr bool kInPlace = true;
+
+  static int panels(int rows) { return rows == 1 ? 4 : (rows <= 3 ? 2 : 1); }
+
+  static void prepare(const float* x, int64_t count, float* a) {
+    int64_t i = 0;
+    for (; i + 8 <= count; i += 8) _mm256_storeu_ps(a + i, _mm256_loadu_ps(x + i));
+    for (; i < count; ++i) a[i] = x[i];
+  }
+
+  template <int kRows, int kPanels>
+  [[gnu::noinline]] static void tile_of(const float* a, int64_t lda, const float* w, int64_t K,
+                                        float* acc) {
+    F32x8 c[kRows][2 * kPanels] = {};
+    for (int64_t k = 0; k < K; ++k) {
+      __m256 x[kPanels == 1 ? 1 : kRows];
+#pragma GCC unroll 4
+      for (int p = 0; p < kPanels; ++p) {
+        const float* from = w + p * kPanel * K + k * kPanel;
+        const __m256 w0 = _mm256_load_ps(from);
+        const __m256 w1 = _mm256_load_ps(from + 8);
+#pragma GCC unroll 6
+        for (int r = 0; r < kRows; ++r) {
+          __m256& value = x[kPanels == 1 ? 0 : r];
+          if (p == 0) value = _mm256_broadcast_ss(a + r * lda + k);
+          c[r][2 * p] = reinterpret_cast<F32x8>(
+              _mm256_fmadd_ps(value, w0, reinterpret_cast<__m256>(c[r][2 * p])));
+          c[r][2 * p + 1] = reinterpret_cast<F32x8>(
+              _mm256_fmadd_ps(value, w1, reinterpret_cast<__m256>(c[r][2 * p + 1])));
+        }
+      }
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+      for (int i = 0; i < 2 * kPanels; ++i) {
+        *reinterpret_cast<F32x8*>(acc + (r * 2 * kPanels + i) * 8) = c[r][i];
+      }
+    }
+  }
+
+  static void tile(int rows, int panels, const float* a, int64_t lda, const float* w, int64_t K,
+                   float* acc) {
+    switch (rows * 8 + panels) {
+      case 1 * 8 + 1:
+        return tile_of<1, 1>(a, lda, w, K, acc);
+      case 1 * 8 + 2:
+        return tile_of<1, 2>(a, lda, w, K, acc);
+      case 1 * 8 + 4:
+        return tile_of<1, 4>(a, lda, w, K, acc);
+      case 2 * 8 + 1:
+        return tile_of<2, 1>(a, lda, w, K, acc);
+      case 2 * 8 + 2:
+        return tile_of<2, 2>(a, lda, w, K, acc);
+      case 3 * 8 + 1:
+        return tile_of<3, 1>(a, lda, w, K, acc);
+      case 3 * 8 + 2:
+        return tile_of<3, 2>(a, lda, w, K, acc);
+      case 4 * 8 + 1:
+        return tile_of<4, 1>(a, lda, w, K, acc);
+      case 5 * 8 + 1:
+        return tile_of<5, 1>(a, lda, w, K, acc);
+      default:
+        return tile_of<6, 1>(a, lda, w, K, acc);
+    }
+  }
+
+  static void finish(const Epilogue& e, const float* acc, int ldacc, int rows, int columns,
+                     int64_t n, int64_t at, int64_t ldy) {
+    finish_f32_avx2(e, acc, ldacc, rows, columns, n, at, ldy);
+  }
+};
+
+}  // namespace
+}  // namespace pyrt

@@ -1,0 +1,174 @@
+// The gemm rows of an ISA, on top of the engine in gemm-inl.h: preparing activations, packing
+// constant or computed weights, and running tasks. Besides what the engine asks for, Isa has
+//
+//   using X;                                    // elements of a and w as they lie in the operands:
+//   float or int8_t static constexpr bool kInPlace;             // X rows serve as A rows when K is
+//   a multiple of kKr static void prepare(const X* x, int64_t count, A* a);   // converts a run of
+//   elements
+#pragma once
+
+#include "kernels/gemm/gemm-inl.h"
+#include "kernels/gemm/gemm.h"
+
+namespace pyrt {
+namespace {
+
+template <class Isa>
+struct GemmRows {
+  using X = typename Isa::X;
+  using A = typename Isa::A;
+  using W = typename Isa::W;
+  static constexpr bool kInteger = sizeof(X) == 1;
+
+  static const char* supports(const Problem& problem) {
+    if (problem.as<GemmParams>().epilogue.integer != kInteger) {
+      return kInteger ? "the operands are f32" : "the operands are s8";
+    }
+    return nullptr;
+  }
+
+  // Constant weights without batch dims are packed at bind; all others by the tasks that use them.
+  static bool packed_once(const Problem& problem) {
+    const auto& p = problem.as<GemmParams>();
+    if (problem.inputs[kInputW].constant == nullptr) return false;
+    for (int i = 0; i < p.batch_rank; ++i) {
+      if (p.w_step[i] != 0) return false;
+    }
+    return true;
+  }
+
+  static Blocking blocking(const Problem& problem) {
+    const auto& p = problem.as<GemmParams>();
+    Blocking b = make_blocking(p.M, p.N, p.K, p.K * static_cast<int64_t>(sizeof(A)), Isa::kMr);
+    if (!packed_once(problem)) {  // a task's panels fit L2
+      constexpr int64_t kScratchPanelBytes = 128 * 1024;
+      const int64_t least = ceil_div(panels_bytes(p, b.panels), kScratchPanelBytes);
+      b.n_blocks = larger(1, smaller(b.panels, larger(b.n_blocks, least)));
+    }
+    return b;
+  }
+  static int64_t panel_K(const GemmParams& p) { return round_up(p.K, Isa::kKr); }
+  static bool in_place(const GemmParams& p) {
+    return Isa::kInPlace && !p.trans_a && p.K % Isa::kKr == 0;
+  }
+
+  static int64_t panels_bytes(const GemmParams& p, int64_t panels) {
+    const int64_t sums = kInteger ? sums_bytes(panels * kPanel) : 0;
+    return sums + panels * kPanel * panel_K(p) * static_cast<int64_t>(sizeof(W));
+  }
+
+  static size_t packed_bytes(const Problem& problem) {
+    const auto& p = problem.as<GemmParams>();
+    return packed_once(problem) ? static_cast<size_t>(panels_bytes(p, ceil_div(p.N, kPanel))) : 0;
+  }
+  static uint64_t packing_key(const Problem& problem) { return problem.as<GemmParams>().trans_b; }
+
+  // Packs panels [first, last) of the product's w to `to`: column sums (s8), then the panels.
+  static void pack_some(const GemmParams& p, const X* w, int64_t first, int64_t last, void* to) {
+    int32_t* sums = kInteger ? static_cast<int32_t*>(to) : nullptr;
+    auto* out = reinterpret_cast<W*>(static_cast<char*>(to) +
+                                     (kInteger ? sums_bytes((last - first) * kPanel) : 0));
+    if (p.trans_b) {
+      const auto at = [w, K = p.K](int64_t k, int64_t n) { return w[n * K + k]; };
+      pack_panels<Isa::kKr>(at, p.K, p.N, first, last, out, sums);
+    } else {
+      const auto at = [w, N = p.N](int64_t k, int64_t n) { return w[k * N + n]; };
+      pack_panels<Isa::kKr>(at, p.K, p.N, first, last, out, sums);
+    }
+  }
+
+  static void pack(const Problem& problem, void* packed) {
+    const auto& p = problem.as<GemmParams>();
+    if (!packed_once(problem)) return;
+    pack_some(p, static_cast<const X*>(problem.inputs[kInputW].constant), 0, ceil_div(p.N, kPanel),
+              packed);
+  }
+
+  static int64_t tasks(const Problem& problem) {
+    const auto& p = problem.as<GemmParams>();
+    const Blocking b = blocking(problem);
+    return p.batch * b.m_blocks * b.n_blocks;
+  }
+
+  static int64_t activation_bytes(const Problem& problem) {  // of a block, in scratch
+    const auto& p = problem.as<GemmParams>();
+    if (in_place(p)) return 0;
+    return round_up(
+        blocking(problem).block_rows * panel_K(p) * static_cast<int64_t>(sizeof(A)) + 64, 64);
+  }
+  static size_t scratch_bytes(const Problem& problem) {
+    const auto& p = problem.as<GemmParams>();
+    const Blocking b = blocking(problem);
+    int64_t bytes = activation_bytes(problem);
+    if (!packed_once(problem)) bytes += panels_bytes(p, ceil_div(b.panels, b.n_blocks));
+    return static_cast<size_t>(bytes);
+  }
+
+  // Rows [begin, begin + rows) of a to [rows][panel_K]; the padding of each row is zero.
+  static void prepare_rows(const GemmParams& p, const X* a, int64_t begin, int64_t rows, A* out) {
+    const int64_t padded = panel_K(p);
+    for (int64_t m = 0; m < rows; ++m) {
+      A* row = out + m * padded;
+      if (p.trans_a) {
+        for (int64_t k = 0; k < p.K; ++k) row[k] = static_cast<A>(a[k * p.M + begin + m]);
+      } else {
+        Isa::prepare(a + (begin + m) * p.K, p.K, row);
+      }
+      for (int64_t k = p.K; k < padded; ++k) row[k] = A{0};
+    }
+  }
+
+  static void run(const Problem& problem, const Call& call, int64_t begin, int64_t end) {
+    const auto& p = problem.as<GemmParams>();
+    const Blocking b = blocking(problem);
+    const bool once = packed_once(problem);
+    const int64_t K = panel_K(p);
+    char* scratch = static_cast<char*>(call.scratch);
+    A* prepared = reinterpret_cast<A*>(scratch);
+    const auto* packed = static_cast<const char*>(call.packed);
+    int64_t panels_in_front = 0;  // of the packed ones
+    Epilogue e = make_epilogue(p.epilogue, problem, call, nullptr);
+    int64_t last_rows = -1;
+    int64_t last_panels = -1;
+    for (int64_t task = begin; task < end; ++task) {
+      // Static weights: the row block outside, its activations prepared once. Computed weights: the
+      // panels outside.
+      const int64_t product = task / (b.m_blocks * b.n_blocks);
+      const int64_t rest = task % (b.m_blocks * b.n_blocks);
+      const int64_t mi = once ? rest / b.n_blocks : rest % b.m_blocks;
+      const int64_t ni = once ? rest % b.n_blocks : rest / b.m_blocks;
+      const int64_t m0 = part(p.M, b.m_blocks, mi);
+      const int64_t rows = part(p.M, b.m_blocks, mi + 1) - m0;
+      const int64_t first = part(b.panels, b.n_blocks, ni);
+      const int64_t last = part(b.panels, b.n_blocks, ni + 1);
+      int64_t a_offset, w_offset;
+      p.offsets(product, &a_offset, &w_offset);
+      const X* a = static_cast<const X*>(call.inputs[kInputX]) + a_offset;
+      const A* block = prepared;
+      if (in_place(p)) {
+        block = reinterpret_cast<const A*>(a + m0 * p.K);
+      } else if (product * b.m_blocks + mi != last_rows) {
+        prepare_rows(p, a, m0, rows, prepared);
+        last_rows = product * b.m_blocks + mi;
+      }
+      if (!once && product * b.n_blocks + ni != last_panels) {
+        char* to = scratch + activation_bytes(problem);
+        pack_some(p, static_cast<const X*>(call.inputs[kInputW]) + w_offset, first, last, to);
+        last_panels = product * b.n_blocks + ni;
+        packed = to;
+        panels_in_front = first;
+      }
+      const int64_t packed_panels = once ? b.panels : last - first;
+      if (kInteger) {
+        e.column_sums = reinterpret_cast<const int32_t*>(packed) - panels_in_front * kPanel;
+      }
+      const auto* w =
+          reinterpret_cast<const W*>(packed + (kInteger ? sums_bytes(packed_panels * kPanel) : 0));
+      multiply<Isa>(e, block, K, rows, w - panels_in_front * kPanel * K, K, p.N, first, last, 0,
+                    (product * p.M + m0) * p.N, p.N);
+    }
+  }
+};
+
+}  // namespace
+}  // namespace pyrt
