@@ -7,6 +7,7 @@ begins, then ends.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,25 @@ from pyruntime.graph.dims import Dim, dim_max, dim_min
 from pyruntime.ops._operator import Array
 
 SAME = ("SAME_UPPER", "SAME_LOWER")
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The geometry of one convolution or pooling with everything spelled out.
+
+    Attributes:
+        kernel: one per spatial dim.
+        strides: one per spatial dim.
+        pads: begins, then ends.
+        dilations: one per spatial dim.
+        outputs: the spatial dims of the output.
+    """
+
+    kernel: tuple[Dim, ...]
+    strides: tuple[int, ...]
+    pads: tuple[Dim, ...]
+    dilations: tuple[int, ...]
+    outputs: tuple[Dim, ...]
 
 
 def ints(value: Any) -> tuple[int, ...]:

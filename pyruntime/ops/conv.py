@@ -15,6 +15,7 @@ from pyruntime.ops._examples import example
 from pyruntime.ops._inputs import check_same_dtype, optional, required
 from pyruntime.ops._operator import Array, Case, Lowering, OnnxNode, Operator
 from pyruntime.ops._spatial import (
+    Resolved,
     as_ints,
     correlate,
     ints,
@@ -58,25 +59,6 @@ class ConvAttributes(Geometry):
 
     lo: float = -inf
     hi: float = inf
-
-
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """The geometry of one convolution with everything spelled out.
-
-    Attributes:
-        kernel: one per spatial dim.
-        strides: one per spatial dim.
-        pads: begins, then ends.
-        dilations: one per spatial dim.
-        outputs: the spatial dims of the output.
-    """
-
-    kernel: tuple[Dim, ...]
-    strides: tuple[int, ...]
-    pads: tuple[Dim, ...]
-    dilations: tuple[int, ...]
-    outputs: tuple[Dim, ...]
 
 
 def resolve(attributes: Geometry, x_dims: Sequence[Dim], w_dims: Sequence[Dim]) -> Resolved:
@@ -174,12 +156,9 @@ def _lower(node: Node, lowering: Lowering) -> None:
     x, w = required(node.inputs, 0), required(node.inputs, 1)
     bias = optional(node.inputs, 2)
     rank = len(x.dims) - 2
-    # Bias is a parameter of the family: always plain, known when the program is bound.
-    if (
-        x.dtype is not DType.F32
-        or rank not in (1, 2)
-        or (bias is not None and bias.constant is None)
-    ):
+    # Weights and bias are parameters of the family: packed when the program is bound.
+    packable = w.constant is not None and (bias is None or bias.constant is not None)
+    if x.dtype is not DType.F32 or rank not in (1, 2) or not packable:
         lowering.host(node)
         return
     geometry = resolve(attributes, x.dims, w.dims)
