@@ -1,7 +1,8 @@
-"""The intermediate representation: a list of nodes in an order in which each value is made before it is used."""
+"""The intermediate representation: nodes in an order in which each value is made before its use."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -49,16 +50,20 @@ class Storage:
     """How a constant is kept in the file; reading it gives back `Value.constant` exactly.
 
     Attributes:
-        kind: "f16" (value f32, stored half), "scaled8" (value f32 = s8 * scale along axis).
-        scale: f32, one per index of `axis`, for "scaled8".
+        kind: "f16" or "bf16" (value f32, stored half), "scaled8" (value f32 = s8 * scale along
+            axis), "scaled4" (the same, the stored elements within -8..7 and two of them in a byte).
+        stored: the stored elements (f16, bf16 or s8), of the value's shape.
+        scale: f32 or f16, for "scaled8" and "scaled4": one per index of `axis`; with `group`, of
+            the value's shape with `axis` replaced by ceil(size / group).
         axis: the axis that `scale` runs along.
-        stored: the stored elements (f16 or s8).
+        group: neighbours along `axis` that share a scale; 0 for one scale per index.
     """
 
     kind: str
     stored: NDArray[Any]
     scale: NDArray[np.float32] | None = None
     axis: int = 0
+    group: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -94,9 +99,11 @@ class Graph:
 
     Attributes:
         inputs: values the caller gives.
-        outputs: values the caller gets, under `output_names` (a pass may replace a value, never the name).
+        outputs: values the caller gets, under `output_names` (a pass may replace a value, never the
+            name).
         nodes: in execution order.
-        annotations: free-form JSON-like notes that travel in the file (preprocessing, compression record).
+        annotations: free-form JSON-like notes that travel in the file (preprocessing, compression
+            record).
     """
 
     inputs: list[Value] = field(default_factory=list)
@@ -116,13 +123,19 @@ class Graph:
         """A constant value; it belongs to the graph once a node uses it."""
         array = np.asarray(array)
         return Value(
-            name or self.unique("constant"), DType.of(array), tuple(int(d) for d in array.shape), array
+            name or self.unique("constant"),
+            DType.of(array),
+            tuple(int(d) for d in array.shape),
+            array,
         )
 
     def value(self, value_type: ValueType, name: str = "") -> Value:
         """A new value of the given type."""
         return Value(
-            name or self.unique("value"), value_type.dtype, value_type.dims, content=value_type.content
+            name or self.unique("value"),
+            value_type.dtype,
+            value_type.dims,
+            content=value_type.content,
         )
 
     def append(
@@ -190,6 +203,41 @@ class Graph:
     def is_output(self, value: Value) -> bool:
         """Whether the caller gets this value."""
         return any(output is value for output in self.outputs)
+
+    def copy(self) -> Graph:
+        """A graph that passes may change without changing this one.
+
+        Values, nodes and lists are new; the arrays of constants and the attributes are shared,
+        since nothing changes those in place.
+        """
+        made = {
+            id(value): Value(
+                value.name,
+                value.dtype,
+                value.dims,
+                value.constant,
+                value.content,
+                storage=value.storage,
+            )
+            for value in self.values()
+        }
+        nodes = []
+        for node in self.nodes:
+            inputs = [None if value is None else made[id(value)] for value in node.inputs]
+            outputs = [made[id(value)] for value in node.outputs]
+            twin = Node(node.operator, node.attributes, inputs, outputs, node.name)
+            for value in outputs:
+                value.producer = twin
+            nodes.append(twin)
+        return Graph(
+            [made[id(value)] for value in self.inputs],
+            [made[id(value)] for value in self.outputs],
+            list(self.output_names),
+            nodes,
+            self.name,
+            copy.deepcopy(self.annotations),
+            self._counter,
+        )
 
     def constants(self) -> list[Value]:
         """All constants that some node or output uses, in order of first use."""

@@ -1,0 +1,90 @@
+"""`pyruntime.compile`: Graph -> optimised Graph -> Program -> `.pyrt`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pyruntime.errors import UnsupportedError
+from pyruntime.graph.graph import Graph
+from pyruntime.plan import file
+from pyruntime.plan.lower import lower
+from pyruntime.plan.program import Program
+
+# Steps named in a refusal; a model has hundreds and the first ones say enough.
+_NAMED = 8
+
+
+def to_program(graph: Graph, *, optimize: bool = True) -> Program:
+    """The Program of a graph, which is left as it is.
+
+    Args:
+        graph: the model.
+        optimize: whether the passes run first; without them each node is lowered as the model has
+            it.
+
+    Raises:
+        UnsupportedError, ShapeError, DTypeError: something in the graph cannot be compiled; the
+        node is named.
+    """
+    working = graph.copy()
+    if optimize:
+        from pyruntime.passes.pipeline import optimize as run_passes
+
+        result = run_passes(working)
+        working = working if result is None else result
+    return lower(working)
+
+
+def compile(
+    graph: Graph,
+    path: str | Path | None = None,
+    *,
+    bit_exact: bool = False,
+    optimize: bool = True,
+) -> bytes | None:
+    """Compiles a graph; it runs on every CPU and at every input shape the model allows.
+
+    Args:
+        graph: the model; it is not changed.
+        path: where the `.pyrt` file goes, atomically; an existing file is replaced. None gives its
+            bytes back.
+        bit_exact: refuse a model whose outputs are not the same bytes on every CPU.
+        optimize: whether to run the passes first.
+
+    Returns:
+        The content of the file if `path` is None, else None.
+
+    Raises:
+        UnsupportedError: the graph cannot be compiled, or is not bit-exact though asked to be; the
+            message names the nodes.
+    """
+    program = to_program(graph, optimize=optimize)
+    if not bit_exact and path is not None:
+        file.write(program, path)
+        return None
+    data = file.to_bytes(program)
+    if bit_exact:
+        refuse_inexact(data)
+    if path is None:
+        return data
+    file.write(program, path)
+    return None
+
+
+def refuse_inexact(data: bytes) -> None:
+    """Checks that every output of a compiled model is the same bytes on every CPU.
+
+    Raises:
+        UnsupportedError: it is not; the message names the steps.
+    """
+    from pyruntime.kernels import inexact_steps
+
+    names = inexact_steps(data)
+    if names:
+        shown = ", ".join(f"'{name}'" for name in names[:_NAMED])
+        rest = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        raise UnsupportedError(
+            f"the model is not bit-exact: {shown}{rest} compute in floating point whose order "
+            "depends on the CPU, or "
+            "run on the host. Quantise them (pyruntime.quantize) or compile without bit_exact"
+        )
