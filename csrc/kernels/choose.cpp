@@ -13,7 +13,8 @@ double factor_of(std::span<const RowCost> costs, std::string_view row) {
 }
 
 // Why `row` cannot run at all, or empty.
-std::string obstacle(const Row& row, const Problem& problem, FeatureMask features, std::string_view filter) {
+std::string obstacle(const Row& row, const Problem& problem, FeatureMask features,
+                     std::string_view filter) {
   if (!filter.empty() && row.name.find(filter) == std::string_view::npos) {
     return "left out: the name does not contain '" + std::string(filter) + "'";
   }
@@ -50,8 +51,9 @@ Choice choose(std::span<const Row* const> rows, const Problem& problem, FeatureM
   }
   // `reserve` above keeps these pointers valid.
   const Candidate* best = dense;
-  if (sparse != nullptr && (dense == nullptr || (filter.empty() ? sparse->cost_ns * kCompressedGain <= dense->cost_ns
-                                                                : better(*sparse, *dense)))) {
+  if (sparse != nullptr &&
+      (dense == nullptr || (filter.empty() ? sparse->cost_ns * kCompressedGain <= dense->cost_ns
+                                           : better(*sparse, *dense)))) {
     best = sparse;
   }
   if (best == nullptr) return choice;
@@ -59,10 +61,12 @@ Choice choose(std::span<const Row* const> rows, const Problem& problem, FeatureM
   for (Candidate& candidate : choice.candidates) {
     if (candidate.row == best->row || candidate.cost_ns < 0) continue;
     if (candidate.row->compressed && !best->row->compressed && better(candidate, *best)) {
-      candidate.reason = "predicted " + nanoseconds(candidate.cost_ns) + ", not 1.15 x faster than " +
-                         std::string(best->row->name) + " at " + nanoseconds(best->cost_ns);
+      candidate.reason = "predicted " + nanoseconds(candidate.cost_ns) +
+                         ", not 1.15 x faster than " + std::string(best->row->name) + " at " +
+                         nanoseconds(best->cost_ns);
     } else if (candidate.cost_ns == best->cost_ns) {
-      candidate.reason = "predicted as fast as " + std::string(best->row->name) + ", which comes first by name";
+      candidate.reason =
+          "predicted as fast as " + std::string(best->row->name) + ", which comes first by name";
     } else {
       candidate.reason = "predicted " + nanoseconds(candidate.cost_ns) + " against " +
                          nanoseconds(best->cost_ns) + " for " + std::string(best->row->name);

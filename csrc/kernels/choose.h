@@ -1,5 +1,5 @@
-// Which row runs a step: a pure function of rows, problem, CPU features and a cost table, so that any machine can test
-// another's pick and `inspect --why` can repeat the reasons.
+// Which row runs a step: a pure function of rows, problem, CPU features and a cost table, so that
+// any machine can test another's pick and `inspect --why` can repeat the reasons.
 #pragma once
 
 #include <span>
@@ -12,11 +12,13 @@
 
 namespace pyrt {
 
-// A row that exploits zeros or rank must be predicted this much faster than the best row that does not. Predictions of
-// untuned machines are off by about as much; the price of a wrong guess is a model slower than dense.
+// A row that exploits zeros or rank must be predicted this much faster than the best row that does
+// not. Predictions of untuned machines are off by about as much; the price of a wrong guess is a
+// model slower than dense.
 inline constexpr double kCompressedGain = 1.15;
 
-// Measured correction of one row on one machine: predicted time = Row::cost_ns * factor. Refit by `pyruntime tune`.
+// Measured correction of one row on one machine: predicted time = Row::cost_ns * factor. Refit by
+// `pyruntime tune`.
 struct RowCost {
   std::string_view row;
   double factor = 1;
@@ -33,9 +35,10 @@ struct Choice {
   std::vector<Candidate> candidates;  // in the order of `rows`
 };
 
-// Takes the row with the least predicted time among `rows` (those of one family, see rows_of) that the features allow
-// and that support the problem. Equal predictions are decided by name. `costs` may be empty. With a `filter` only rows
-// whose name contains it are considered and the rule for compressed rows is off: tests and tuning force rows by it.
+// Takes the row with the least predicted time among `rows` (those of one family, see rows_of) that
+// the features allow and that support the problem. Equal predictions are decided by name. `costs`
+// may be empty. With a `filter` only rows whose name contains it are considered and the rule for
+// compressed rows is off: tests and tuning force rows by it.
 Choice choose(std::span<const Row* const> rows, const Problem& problem, FeatureMask features,
               std::span<const RowCost> costs = {}, std::string_view filter = {});
 

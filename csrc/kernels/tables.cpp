@@ -1,5 +1,6 @@
-// Every family and row of this build, sorted. The build writes one line a family folder into families.inc and one a
-// kernel file into tables.inc; there are no registering constructors, which linkers drop from archives.
+// Every family and row of this build, sorted. The build writes one line a family folder into
+// families.inc and one a kernel file into tables.inc; there are no registering constructors, which
+// linkers drop from archives.
 #include <algorithm>
 #include <tuple>
 #include <vector>
