@@ -1,0 +1,67 @@
+// conv and conv_transpose rows for AVX2, with the arithmetic of gemm.
+#include "kernels/conv/conv_rows-inl.h"
+#include "kernels/conv/conv_transpose_rows-inl.h"
+#include "kernels/gemm/gemm_avx2-inl.h"
+
+namespace pyrt {
+namespace {
+
+constexpr double kCallNs = 80;
+
+template <class Isa>
+double conv_ns(const Problem& problem) {
+  using Rows = ConvRows<Isa>;
+  const auto& p = problem.as<ConvParams>();
+  const ProductRates& rates = Rows::kInteger ? kAvx2S8Rates : kAvx2F32Rates;
+  return kCallNs + static_cast<double>(p.group) * product_ns(rates, static_cast<double>(Rows::M(p)),
+                                                             static_cast<double>(p.N()),
+                                                             static_cast<double>(p.K()),
+                                                             !Rows::in_place(p));
+}
+
+double transpose_ns(const Problem& problem) {
+  const auto& p = problem.as<ConvParams>();
+  const auto phases = static_cast<double>(p.stride_h * p.stride_w);
+  const double pixels = static_cast<double>(p.B * p.OH * p.OW);
+  return kCallNs + phases * static_cast<double>(p.group) *
+                       product_ns(kAvx2F32Rates, pixels / phases + 1, static_cast<double>(p.N()),
+                                  static_cast<double>(p.K()) / phases + 1, true);
+}
+
+template <class Rows>
+constexpr Row row(const char* name, const char* family, Exactness exactness, const char* packing,
+                  uint16_t kr, double (*cost_ns)(const Problem&)) {
+  return {.name = name,
+          .family = family,
+          .exactness = exactness,
+          .features = kPresetAvx2,
+          .forms = FormRule::kChannelsLast,
+          .mr = 6,
+          .nr = kPanel,
+          .kr = kr,
+          .supports = Rows::supports,
+          .cost_ns = cost_ns,
+          .packing = packing,
+          .packed_bytes = Rows::packed_bytes,
+          .packing_key = Rows::packing_key,
+          .pack = Rows::pack,
+          .tasks = Rows::tasks,
+          .scratch_bytes = Rows::scratch_bytes,
+          .run = Rows::run};
+}
+
+constexpr Row kRows[] = {
+    row<ConvRows<Avx2F32>>("conv_f32_f32_f32_6x16x1_avx2", "conv", Exactness::kFast,
+                           "conv_f32_nr16", 1, conv_ns<Avx2F32>),
+    row<ConvRows<Avx2S8>>("conv_s8_s8_s32_6x16x2_avx2", "conv", Exactness::kExact,
+                          "conv_s8_nr16kr2", 2, conv_ns<Avx2S8>),
+    row<ConvTransposeRows<Avx2F32>>("conv_transpose_f32_f32_f32_6x16x1_avx2", "conv_transpose",
+                                    Exactness::kFast, "conv_transpose_f32_nr16", 1, transpose_ns),
+};
+
+}  // namespace
+
+extern constinit const Table conv_avx2;
+constinit const Table conv_avx2{kRows, sizeof(kRows) / sizeof(kRows[0])};
+
+}  // namespace pyrt
