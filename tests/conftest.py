@@ -24,11 +24,36 @@ def tool(name: str) -> str:
     return found
 
 
+def build_natively(folder: Path, *options: str) -> Path:
+    """Configures and builds the native part in a folder of its own."""
+    configure(folder, *options)
+    done = subprocess.run(
+        [tool("cmake"), "--build", folder, "--parallel", "2"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr
+    return folder
+
+
 def configure(build: Path, *options: str) -> None:
     """Configures the native build in a folder of its own."""
     command = [tool("cmake"), "-G", "Ninja", "-S", str(ROOT), "-B", str(build)]
     command += [f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}", f"-DPython_EXECUTABLE={sys.executable}"]
+    if shutil.which("ccache"):
+        command += [f"-DCMAKE_{language}_COMPILER_LAUNCHER=ccache" for language in ("C", "CXX")]
     subprocess.run([*command, "-DPYRT_PYTHON=OFF", *options], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def tests_build() -> Path:
+    """The folder with the C and C++ tests, built."""
+    return build_natively(ROOT / "build" / "tests", "-DPYRT_BUILD_TESTS=ON")
+
+
+@pytest.fixture(scope="session")
+def emulated_build() -> Path:
+    """The same with AVX-512 emulated."""
+    options = ("-DPYRT_BUILD_TESTS=ON", "-DPYRT_EMULATE_AVX512=ON")
+    return build_natively(ROOT / "build" / "tests-avx512", *options)
 
 
 @pytest.fixture(scope="session")

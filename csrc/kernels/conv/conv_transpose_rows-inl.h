@@ -96,7 +96,8 @@ struct ConvTransposeRows {
   static uint64_t packing_key(const Problem& problem) {  // what taps_of depends on
     const auto& p = problem.as<ConvParams>();
     uint64_t key = static_cast<uint64_t>(p.group);
-    for (const int64_t value : {p.stride_h, p.stride_w, p.dilation_h, p.dilation_w}) {
+    const int64_t steps[] = {p.stride_h, p.stride_w, p.dilation_h, p.dilation_w};
+    for (const int64_t value : steps) {  // not an initializer_list: its members are weak symbols
       key = key * 1000003 + static_cast<uint64_t>(value);
     }
     return key;
