@@ -6,7 +6,15 @@ import functools
 import importlib
 import pkgutil
 
-from pyruntime.ops._operator import Array, Attributes, Case, Lowering, OnnxNode, Operator, content_of
+from pyruntime.ops._operator import (
+    Array,
+    Attributes,
+    Case,
+    Lowering,
+    OnnxNode,
+    Operator,
+    content_of,
+)
 
 __all__ = [
     "Array",
