@@ -63,6 +63,7 @@ class Case:
     name: str
     attributes: Attributes
     inputs: tuple[Array | None, ...]
+    outputs: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ def content_of(value: Value | None) -> NDArray[np.object_] | None:
         return value.content
     if value.constant is not None and value.dtype.is_integer and value.constant.size <= MAX_CONTENT:
         plain = np.empty(value.constant.shape, dtype=object)
-        plain.flat = [int(element) for element in value.constant.flat]
+        plain.reshape(-1)[:] = [int(element) for element in value.constant.flat]
         return plain
     return None
 

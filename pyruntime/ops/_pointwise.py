@@ -220,8 +220,13 @@ DIM_FUNCTIONS: dict[str, Any] = {
 }
 
 
+def is_symbolic(*arrays: Array) -> bool:
+    """Whether this is shape arithmetic: some array holds dims."""
+    return any(array.dtype == object for array in arrays)
+
+
 def combine(name: str, ufunc: Any, a: Array, b: Array) -> Array:
     """ufunc(a, b), or its counterpart for dims where an operand is an object array."""
-    if a.dtype == object or b.dtype == object:
+    if is_symbolic(a, b):
         return np.asarray(DIM_FUNCTIONS.get(name, ufunc)(a, b), dtype=object)
     return np.asarray(ufunc(a, b))

@@ -17,6 +17,7 @@ from pyruntime.ops._pointwise import (
     NUMBERS,
     combine,
     infer_broadcast,
+    is_symbolic,
     lower_elementwise,
     quiet,
     read_legacy_broadcast,
@@ -139,7 +140,7 @@ def _read_mod(node: OnnxNode) -> tuple[ModAttributes, list[Value | None]]:
 
 def _mod(attributes: ModAttributes, inputs: Sequence[Array | None], outputs: int) -> list[Array]:
     a, b = required(inputs, 0), required(inputs, 1)
-    if a.dtype == object or b.dtype == object:
+    if is_symbolic(a, b):
         return [combine("mod", np.mod, a, b)]
     function = np.fmod if attributes.fmod else np.mod
     if a.dtype.itemsize == 2 and a.dtype.kind not in "iu":

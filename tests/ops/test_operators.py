@@ -13,9 +13,9 @@ def make(operator: Operator, case: Case) -> tuple[Graph, Node, list[np.ndarray]]
     """A graph of one node, its outputs counted by the reference."""
     graph = Graph()
     inputs = [None if x is None else graph.constant(x) for x in case.inputs]
-    count = case.outputs if hasattr(case, "outputs") else 1
+    count = case.outputs
     expected = operator.reference(case.attributes, case.inputs, count)
-    node = graph.append(operator, case.attributes, inputs, [f"y{i}" for i in range(len(expected))])
+    node = graph.append(operator, case.attributes, inputs, [f"y{i}" for i in range(count)])
     return graph, node, expected
 
 

@@ -1,0 +1,79 @@
+"""Range: start, start + delta, ... below limit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pyruntime.errors import ShapeError, UnsupportedError
+from pyruntime.graph.dims import Dim, dim_max
+from pyruntime.graph.types import ValueType
+from pyruntime.ops._inputs import check_same_dtype, required
+from pyruntime.ops._operator import Array, Case, Operator
+from pyruntime.ops._pointwise import read_plain
+from pyruntime.ops._shapes import DynamicSizeError, known_dims
+
+if TYPE_CHECKING:
+    from pyruntime.graph.graph import Value
+
+
+def _count(start: Dim, limit: Dim, delta: Dim) -> Dim:
+    if not isinstance(delta, int):
+        raise UnsupportedError(f"delta is {delta}, which depends on the model's input dimensions")
+    if delta == 0:
+        raise ShapeError("delta is 0; the model is damaged")
+    if delta > 0:
+        return dim_max(0, (limit - start + (delta - 1)) // delta)
+    return dim_max(0, (start - limit + (-delta - 1)) // -delta)
+
+
+def _infer(attributes: None, inputs: Sequence[Value | None], outputs: int) -> list[ValueType]:
+    dtype = check_same_dtype(inputs, 0, 1, 2)
+    if dtype.is_integer:
+        start, limit, delta = (known_dims(inputs, index)[0] for index in range(3))
+        return [ValueType(dtype, (_count(start, limit, delta),))]
+    numbers: list[float] = []
+    for index in range(3):
+        value = required(inputs, index)
+        if value.constant is None:
+            raise DynamicSizeError(
+                f"input {index} ('{value.name}') decides the size of the output but is only known "
+                "at run time; fix the model inputs it comes from: "
+                "import_onnx(..., constants={'name': array})"
+            )
+        numbers.append(float(value.constant.reshape(())))
+    first, last, step = numbers
+    if step == 0:
+        raise ShapeError("delta is 0; the model is damaged")
+    return [ValueType(dtype, (max(0, ceil((last - first) / step)),))]
+
+
+def _reference(attributes: None, inputs: Sequence[Array | None], outputs: int) -> list[Array]:
+    start, limit, delta = (required(inputs, index).reshape(()) for index in range(3))
+    count = max(0, ceil((float(limit) - float(start)) / float(delta)))
+    if start.dtype.kind in "iu":
+        count = len(range(int(start), int(limit), int(delta)))
+    return [(start + np.arange(count).astype(start.dtype) * delta).astype(start.dtype)]
+
+
+def _case(name: str, dtype: type, *numbers: float) -> Case:
+    return Case(name, None, tuple(np.asarray(number, dtype) for number in numbers))
+
+
+RANGE = Operator(
+    name="Range",
+    from_onnx={11: read_plain},
+    infer=_infer,
+    reference=_reference,
+    cases=(
+        _case("up", np.int64, 1, 8, 3),
+        _case("down", np.int32, 10, 4, -2),
+        _case("float", np.float32, 1.0, 5.5, 0.5),
+        _case("none", np.int64, 3, 3, 1),
+        _case("wrong-way", np.int64, 3, 0, 1),
+    ),
+)
+OPERATORS: tuple[Operator, ...] = (RANGE,)
