@@ -21,7 +21,9 @@ Array = NDArray[Any]
 class OnnxNode(Protocol):
     """An ONNX node as `from_onnx` sees it: plain Python and numpy, no protobuf."""
 
-    attributes: dict[str, Any]  # ints, floats, str, lists of them, numpy arrays (tensors); graphs as Graph
+    attributes: dict[
+        str, Any
+    ]  # ints, floats, str, lists of them, numpy arrays (tensors); graphs as Graph
     inputs: list[Value | None]
     output_count: int
     where: str  # "node 'name' (Op)", the start of every message about it
