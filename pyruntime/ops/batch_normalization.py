@@ -126,6 +126,12 @@ BATCH_NORMALIZATION = Operator(
         Case("2d", BatchNormalizationAttributes(), (example(2, 3, 5, 4), *_parameters(3))),
         Case("dense", BatchNormalizationAttributes(), (example(5, 3), *_parameters(3))),
         Case("empty", BatchNormalizationAttributes(), (example(0, 3, 5), *_parameters(3))),
+        Case(
+            "training",
+            BatchNormalizationAttributes(training=True),
+            (example(2, 3, 5), *_parameters(3)),
+            outputs=3,
+        ),
     ),
 )
 OPERATORS: tuple[Operator, ...] = (BATCH_NORMALIZATION,)

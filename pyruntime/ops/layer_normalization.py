@@ -156,6 +156,7 @@ LAYER_NORMALIZATION = Operator(
         Case("no-bias", LayerNormalizationAttributes(epsilon=0.1), (_X, _SCALE)),
         Case("two-dims", LayerNormalizationAttributes(1), (_X, example(3, 7, seed=1), _BIAS)),
         Case("empty", LayerNormalizationAttributes(), (_X[:0], _SCALE, _BIAS)),
+        Case("statistics", LayerNormalizationAttributes(1), (_X, _SCALE, _BIAS), outputs=3),
     ),
 )
 RMS_NORMALIZATION = Operator(

@@ -183,6 +183,8 @@ MAX_POOL = Operator(
         Case("s8", MaxPoolAttributes((2, 2)), (example_ints(1, 2, 5, 5),)),
         Case("u8", MaxPoolAttributes((2, 2)), (example_ints(1, 2, 5, 5, lo=0, dtype=np.uint8),)),
         Case("empty-batch", MaxPoolAttributes((2, 2)), (_X[:0],)),
+        Case("indices", MaxPoolAttributes((3, 2), (2, 2), (1, 0, 1, 1)), (_X,), outputs=2),
+        Case("indices-columns", MaxPoolAttributes((2, 2), storage_order=1), (_X,), outputs=2),
     ),
 )
 AVERAGE_POOL = Operator(
