@@ -44,8 +44,8 @@ ZERO_SHARE = 0.90  # of all weights
 SMALL_LAYER_WEIGHTS = 1000
 
 # Trained plainly, these layers have nearly flat spectra, and cutting the CNN by SVD to 0.6 of its
-# weights costs 8 to 22 points. So every 10 steps the part of each weight matrix beyond the recipe's rank
-# shrinks by 20 %: weight decay on the tail of the spectrum only.
+# weights costs 8 to 22 points. So every 10 steps the part of each weight matrix beyond the
+# recipe's rank shrinks by 20 %: weight decay on the tail of the spectrum only.
 TAIL_DECAY = 0.20
 PROJECTION_STEPS = 10
 
