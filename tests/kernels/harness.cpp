@@ -328,7 +328,8 @@ std::vector<Tensor> Step::run(const Row& row, const Variant& variant) {
 const Row* Step::scalar_row(const Problem& problem) const {
   for (const Row* row : rows_of(family_)) {
     const bool runs = row->supports == nullptr || row->supports(problem) == nullptr;
-    if (row->features == 0 && row->run != nullptr && runs) return row;
+    const bool specification = row->features == 0 && !row->compressed;
+    if (specification && row->run != nullptr && runs) return row;
   }
   return nullptr;
 }

@@ -141,7 +141,7 @@ PYRT_INLINE void store_quantized(const Epilogue& e, int64_t at, int columns, con
   const ColumnMask mask = column_mask(columns);
   const ChannelVectors v = load_channels(e, n, mask);
   for (int m = 0; m < rows; ++m, acc += ldacc, at += ldy) {
-    __m256 f[2];
+    __m256 f[2] = {};
     for (int h = 0; h < 2; ++h) {
       const __m256i sum = _mm256_add_epi32(
           _mm256_loadu_si256(reinterpret_cast<const __m256i*>(acc + 8 * h)), v.base[h]);
