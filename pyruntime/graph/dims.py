@@ -130,10 +130,12 @@ def _divide_monomial(monomial: Monomial, divisor: Monomial) -> Monomial | None:
 
 
 def _floor_divide(a: Dim, b: Dim) -> Dim:
-    """a // b; terms that divide exactly leave the division (floor((k*x + r)/k) = x + floor(r/k))."""
+    """A // b; terms that divide exactly leave the division (floor((k*x + r)/k) = x + floor(r/k))."""
     if isinstance(a, int) and isinstance(b, int):
         if b == 0:
-            raise ShapeError("a dimension is divided by zero; the model's shape arithmetic is wrong")
+            raise ShapeError(
+                "a dimension is divided by zero; the model's shape arithmetic is wrong"
+            )
         return a // b
     if b == 1:
         return a

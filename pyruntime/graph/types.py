@@ -64,7 +64,9 @@ class DType(enum.StrEnum):
         """
         name = array.dtype.name
         if name not in _FROM_NUMPY:
-            raise DTypeError(f"arrays of type {name} are not supported; convert to one of {list(_FROM_NUMPY)}")
+            raise DTypeError(
+                f"arrays of type {name} are not supported; convert to one of {list(_FROM_NUMPY)}"
+            )
         return _FROM_NUMPY[name]
 
 

@@ -95,19 +95,21 @@ def _bias_of(attributes: GemmAttributes, c: Value | None, columns: object) -> Ar
 def gemm_as_matmul(graph: Graph, node: Node) -> Node | None:
     """The same computation as a MatMul node, not yet placed, or None where it is not one.
 
-    alpha moves into a constant operand, beta into a constant c; c must be one row.
+    alpha moves into a constant operand, beta into a constant c; c must be one row (of a quantised
+    model it is dequantised, so no constant yet).
     """
     attributes: GemmAttributes = node.attributes
     a, b, c = required(node.inputs, 0), required(node.inputs, 1), optional(node.inputs, 2)
     bias: Value | None = None
     if c is not None and attributes.beta != 0.0:
-        row = _bias_of(attributes, c, node.outputs[0].dims[1])
-        if row is None:
-            return None
-        unchanged = (
-            c.constant is not None and c.constant.shape == row.shape and attributes.beta == 1.0
-        )
-        bias = c if unchanged else graph.constant(row, graph.unique(c.name))
+        columns = node.outputs[0].dims[1]
+        if attributes.beta == 1.0 and c.dims == (columns,):
+            bias = c
+        else:
+            row = _bias_of(attributes, c, columns)
+            if row is None:
+                return None
+            bias = graph.constant(row, graph.unique(c.name))
     if attributes.alpha != 1.0:
         if b.constant is None:
             return None

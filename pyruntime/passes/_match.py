@@ -1,0 +1,91 @@
+"""Small questions that several passes ask of a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import inf
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyruntime.graph import Graph, Node, Value
+from pyruntime.ops.conv import CONV
+from pyruntime.ops.matmul import MATMUL
+
+BIAS = 2
+RESIDUAL = 3
+
+Consumers = Mapping[int, Sequence[tuple[Node, int]]]
+
+
+def sole_user(graph: Graph, consumers: Consumers, value: Value) -> Node | None:
+    """The one node that reads the value, if it is read once and is no output."""
+    users = consumers.get(id(value), [])
+    return users[0][0] if len(users) == 1 and not graph.is_output(value) else None
+
+
+def input_at(node: Node, index: int) -> Value | None:
+    """The input, or None where absent."""
+    return node.inputs[index] if index < len(node.inputs) else None
+
+
+def set_input(node: Node, index: int, value: Value | None) -> None:
+    """Sets an input that may lie beyond the present ones."""
+    node.inputs.extend([None] * (index + 1 - len(node.inputs)))
+    node.inputs[index] = value
+
+
+def is_linear(node: Node) -> bool:
+    """Conv or MatMul with constant weights, nothing fused behind the bias yet."""
+    if node.operator is not CONV and node.operator is not MATMUL:
+        return False
+    weights = input_at(node, 1)
+    return (
+        weights is not None
+        and weights.constant is not None
+        and input_at(node, RESIDUAL) is None
+        and not has_clip(node)
+    )
+
+
+def has_clip(node: Node) -> bool:
+    """Whether a clip is fused into the node."""
+    return bool(node.attributes.lo != -inf or node.attributes.hi != inf)
+
+
+def channel_axis(node: Node) -> int:
+    """The axis of the output of a linear node that runs along its output channels."""
+    return 1 if node.operator is CONV else len(node.outputs[0].dims) - 1
+
+
+def output_channels(node: Node) -> int:
+    """Number of output channels of a linear node."""
+    weights = node.inputs[1]
+    assert weights is not None and weights.constant is not None
+    if node.operator is CONV:
+        return int(weights.constant.shape[0])
+    return int(weights.constant.shape[-2 if node.attributes.trans_b else -1])
+
+
+def per_channel(
+    array: NDArray[Any], rank: int, axis: int, channels: int
+) -> NDArray[np.float64] | None:
+    """The array as one number per channel, if broadcasting it to `rank` dims varies along `axis` only."""
+    if array.ndim > rank:
+        return None
+    shape = (1,) * (rank - array.ndim) + array.shape
+    if any(size != 1 for i, size in enumerate(shape) if i != axis) or shape[axis] not in (
+        1,
+        channels,
+    ):
+        return None
+    return np.broadcast_to(array.reshape(-1).astype(np.float64), (channels,)).copy()
+
+
+def finish(graph: Graph, node: Node, absorbed: Node) -> None:
+    """Lets `node` make what `absorbed`, its only user, made, and removes `absorbed`."""
+    output = absorbed.outputs[0]
+    output.producer = node
+    node.outputs = [output]
+    graph.nodes.remove(absorbed)

@@ -1,0 +1,114 @@
+"""Folds per-channel scaling and shifting behind a Conv or MatMul into its weights and bias.
+
+Case 1: BatchNormalization (inference): y = (x - mean) / sqrt(var + epsilon) * scale + bias.
+Case 2: Mul or Div by a constant that varies along the output channels only.
+Case 3: Add or Sub of such a constant (the bias of an exported MatMul, mostly).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyruntime.graph import DType, Graph, Node
+from pyruntime.ops.batch_normalization import BATCH_NORMALIZATION
+from pyruntime.ops.binary import ADD, DIV, MUL, SUB
+from pyruntime.ops.conv import CONV
+from pyruntime.passes._match import (
+    BIAS,
+    channel_axis,
+    finish,
+    input_at,
+    is_linear,
+    output_channels,
+    per_channel,
+    set_input,
+    sole_user,
+)
+from pyruntime.passes._pass import Pass
+
+Vector = NDArray[np.float64]
+
+
+def _batch_normalization(node: Node, channels: int) -> tuple[Vector, Vector] | None:
+    parameters = []
+    for value in node.inputs[1:5]:
+        if value is None or value.constant is None or value.constant.size != channels:
+            return None
+        parameters.append(value.constant.astype(np.float64).reshape(-1))
+    scale, bias, mean, variance = parameters
+    factor = scale / np.sqrt(variance + node.attributes.epsilon)
+    return factor, bias - mean * factor
+
+
+def _affine(linear: Node, user: Node) -> tuple[Vector, Vector] | None:
+    """(factor, shift) such that user's output = linear's output * factor + shift."""
+    channels = output_channels(linear)
+    if user.operator is BATCH_NORMALIZATION:  # Case 1
+        if user.attributes.training or len(user.outputs) != 1:
+            return None
+        return _batch_normalization(user, channels) if linear.operator is CONV else None
+    if user.operator not in (ADD, SUB, MUL, DIV):
+        return None
+    position = 0 if user.inputs[0] is linear.outputs[0] else 1
+    other = user.inputs[1 - position]
+    if other is None or other.constant is None or user.outputs[0].dims != linear.outputs[0].dims:
+        return None
+    rank = len(linear.outputs[0].dims)
+    vector = per_channel(other.constant, rank, channel_axis(linear), channels)
+    if vector is None:
+        return None
+    ones, zeros = np.ones(channels), np.zeros(channels)
+    if user.operator is MUL:  # Case 2
+        return vector, zeros
+    if user.operator is DIV:
+        return (1.0 / vector, zeros) if position == 0 and np.all(vector != 0) else None
+    if user.operator is ADD:  # Case 3
+        return ones, vector
+    return (ones, -vector) if position == 0 else (-ones, vector)
+
+
+def _apply(graph: Graph, linear: Node, factor: Vector, shift: Vector) -> None:
+    weights = linear.inputs[1]
+    assert weights is not None and weights.constant is not None
+    if not np.all(factor == 1.0):
+        shape = [1] * weights.constant.ndim
+        transposed = linear.operator is CONV or linear.attributes.trans_b
+        axis = 0 if linear.operator is CONV else weights.constant.ndim - (2 if transposed else 1)
+        shape[axis] = -1
+        scaled = (weights.constant.astype(np.float64) * factor.reshape(shape)).astype(np.float32)
+        linear.inputs[1] = graph.constant(scaled, graph.unique(weights.name))
+    bias = input_at(linear, BIAS)
+    old = np.zeros(factor.size) if bias is None else bias.constant
+    assert old is not None
+    if bias is None and not np.any(shift):
+        return
+    new = (old.astype(np.float64).reshape(-1) * factor + shift).astype(np.float32)
+    set_input(linear, BIAS, graph.constant(new, graph.unique(f"{linear.name}.bias")))
+
+
+def fuse_affine(graph: Graph) -> bool:
+    """Applies the cases until none is left."""
+    changed = False
+    consumers = graph.consumers()
+    for node in list(graph.nodes):
+        while is_linear(node) and node.outputs[0].dtype is DType.F32:
+            bias = input_at(node, BIAS)
+            if bias is not None and bias.constant is None:
+                break
+            user = sole_user(graph, consumers, node.outputs[0])
+            found = None if user is None else _affine(node, user)
+            if user is None or found is None:
+                break
+            _apply(graph, node, *found)
+            finish(graph, node, user)
+            changed = True
+    return changed
+
+
+FUSE_AFFINE = Pass(
+    "fuse_affine",
+    requires="constants are folded",
+    ensures="no per-channel constant scaling or shift follows a Conv or MatMul alone",
+    run=fuse_affine,
+)
