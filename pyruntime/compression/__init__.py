@@ -1,0 +1,1 @@
+"""Graph -> Graph with smaller constants, and the record of what was done. Numpy only."""
