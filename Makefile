@@ -9,6 +9,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --quiet --disable-pip-version-check
 ARGS ?=
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc)
 ifneq ($(shell command -v ccache),)
   export CMAKE_CXX_COMPILER_LAUNCHER ?= ccache
@@ -20,10 +21,13 @@ NATIVE := CMakeLists.txt pyproject.toml $(shell find csrc -type f)
 pinned = $$($(PY) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))$(1))")
 extra = $(call pinned,['project']['optional-dependencies']['$(1)'])
 
-.PHONY: help build demo test bench lint format wheel test-arm clean
+# Native builds beside the one in .venv: $(call native,<folder in build/>,<cmake options>)
+native = cmake -G Ninja -B build/$(1) -DPython_EXECUTABLE=$(CURDIR)/$(PY) -DPYRT_BUILD_TESTS=ON $(2) >build/$(1).log && cmake --build build/$(1)
+
+.PHONY: help build demo test bench lint format wheel check-clang test-arm test-aarch64 test-armhf clean
 
 help:  ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-12s %s\n", $$1, $$2}'
 
 build: $(VENV)/native.stamp  ## set up .venv and build the native core; `.venv/bin/pyruntime` then works
 
@@ -47,6 +51,24 @@ format: $(VENV)/lint.stamp  ## let ruff and clang-format rewrite the sources
 	$(PY) -m ruff check --fix-only --quiet
 	$(PY) -m ruff format --quiet
 	$(VENV)/bin/clang-format -i $(CXX_FILES)
+
+check-clang: $(VENV)/build.stamp  ## compile everything with clang 14 too
+	@command -v clang++-14 >/dev/null || { echo "There is no clang++-14: apt install clang-14" >&2; exit 1; }
+	@mkdir -p build
+	$(call native,clang,-DCMAKE_C_COMPILER=clang-14 -DCMAKE_CXX_COMPILER=clang++-14)
+
+test-arm: test-aarch64 test-armhf  ## cross-build the scalar core and run it on 64- and 32-bit ARM under qemu
+
+test-aarch64: ARM_CXX := aarch64-linux-gnu-g++
+test-aarch64: ARM_QEMU := qemu-aarch64-static
+test-armhf: ARM_CXX := arm-linux-gnueabihf-g++
+test-armhf: ARM_QEMU := qemu-arm-static
+test-aarch64 test-armhf: test-%: $(VENV)/build.stamp
+	@command -v $(ARM_CXX) >/dev/null || { echo "There is no $(ARM_CXX): apt install g++-aarch64-linux-gnu g++-arm-linux-gnueabihf" >&2; exit 1; }
+	@command -v $(ARM_QEMU) >/dev/null || { echo "There is no $(ARM_QEMU): apt install qemu-user-static" >&2; exit 1; }
+	@mkdir -p build
+	$(call native,$*,--toolchain csrc/cmake/$*.cmake -DPYRT_PYTHON=OFF)
+	$(ARM_QEMU) build/$*/kernel_test
 
 wheel: $(VENV)/venv.stamp  ## build dist/pyruntime-*.whl
 	$(PIP) wheel --no-deps --wheel-dir dist .
@@ -73,7 +95,7 @@ $(VENV)/build.stamp: $(VENV)/venv.stamp pyproject.toml
 	@touch $@
 
 $(VENV)/native.stamp: $(VENV)/build.stamp $(NATIVE)
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PIP) install --no-build-isolation --no-deps --editable .
+	$(PIP) install --no-build-isolation --no-deps --editable .
 	@touch $@
 
 $(VENV)/test.stamp $(VENV)/bench.stamp $(VENV)/lint.stamp: $(VENV)/%.stamp: $(VENV)/build.stamp
