@@ -48,19 +48,19 @@ def positions(
 
 def nearest_index(x: Array, rule: str, size: int) -> Array:
     """Indices s64 into an input of `size` for real positions x."""
-    rounded: dict[str, Callable[[], Array]] = {
-        "round_prefer_floor": lambda: np.ceil(x - 0.5),
-        "round_prefer_ceil": lambda: np.floor(x + 0.5),
-        "floor": lambda: np.floor(x),
-        "ceil": lambda: np.ceil(x),
-    }
-    if rule not in rounded:
-        raise ArgumentError(f"nearest_mode '{rule}' is not known; use one of {list(rounded)}")
-    return np.clip(rounded[rule](), 0, size - 1).astype(np.int64)
+    if rule == "round_prefer_floor":
+        nearest = np.ceil(x - 0.5)
+    elif rule == "round_prefer_ceil":
+        nearest = np.floor(x + 0.5)
+    elif rule in ("floor", "ceil"):
+        nearest = np.floor(x) if rule == "floor" else np.ceil(x)
+    else:
+        raise ArgumentError(f"nearest_mode '{rule}' is not known")
+    return np.asarray(np.clip(nearest, 0, size - 1)).astype(np.int64)
 
 
 def _triangle(distance: Array) -> Array:
-    return np.clip(1 - np.abs(distance), 0, 1)
+    return np.asarray(np.maximum(1 - np.abs(distance), 0))
 
 
 def cubic(a: float) -> Callable[[Array], Array]:
