@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pyruntime import errors
-    from pyruntime.compression import compress, factorize, prune, quantize
+    from pyruntime.api import compress, factorize, prune, quantize
     from pyruntime.graph import Graph
     from pyruntime.onnx_import import import_onnx
     from pyruntime.plan.compile import compile
@@ -42,11 +42,11 @@ _HOMES = {
     "Preprocess": "pyruntime.preprocess",
     "Session": "pyruntime.session",
     "compile": "pyruntime.plan.compile",
-    "compress": "pyruntime.compression",
-    "factorize": "pyruntime.compression",
+    "compress": "pyruntime.api",
+    "factorize": "pyruntime.api",
     "import_onnx": "pyruntime.onnx_import",
-    "prune": "pyruntime.compression",
-    "quantize": "pyruntime.compression",
+    "prune": "pyruntime.api",
+    "quantize": "pyruntime.api",
 }
 
 

@@ -74,6 +74,7 @@ PY_RANKS = {
     "preprocess": 3,
     "compression": 3,
     "plan": 4,
+    "host": 4,
     "session": 5,
     "tuning": 6,
     "cli": 7,

@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
         lines += _graph_lines(result["graph"])
     session = shared.open_session(arguments.model, arguments.threads)
     result["steps"] = [asdict(step) for step in session.steps()]
-    result["bit_exact"] = session.bit_exact
+    result["inexact_steps"] = session.inexact_steps()
     lines += _session_lines(session, arguments.why)
     if arguments.json:
         shared.print_json(result)
@@ -139,7 +139,7 @@ def _session_lines(session: Session, why: bool) -> list[str]:
     lines.append(
         f"{len(steps)} steps: {len(steps) - host} native, {host} by numpy reference; {session.isa}"
     )
-    inexact = session.bit_exact
+    inexact = session.inexact_steps()
     if inexact:
         lines.append(f"bit-exact: no ({len(inexact)} steps, first: {', '.join(inexact[:3])})")
     else:

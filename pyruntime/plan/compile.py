@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pyruntime.errors import UnsupportedError
 from pyruntime.graph.graph import Graph
 from pyruntime.plan import file
+from pyruntime.plan.inputs import fold_input
 from pyruntime.plan.lower import lower
 from pyruntime.plan.program import Program
 
@@ -26,13 +28,11 @@ def to_program(graph: Graph, *, optimize: bool = True) -> Program:
         UnsupportedError, ShapeError, DTypeError: something in the graph cannot be compiled; the
         node is named.
     """
-    working = graph.copy()
     if optimize:
         from pyruntime.passes.pipeline import optimize as run_passes
 
-        result = run_passes(working)
-        working = working if result is None else result
-    return lower(working)
+        graph = run_passes(graph)
+    return lower(graph)
 
 
 def compile(
@@ -41,6 +41,10 @@ def compile(
     *,
     bit_exact: bool = False,
     optimize: bool = True,
+    input_layout: str = "",
+    input_dtype: str = "",
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
 ) -> bytes | None:
     """Compiles a graph; it runs on every CPU and at every input shape the model allows.
 
@@ -50,6 +54,11 @@ def compile(
             bytes back.
         bit_exact: refuse a model whose outputs are not the same bytes on every CPU.
         optimize: whether to run the passes first.
+        input_layout: "NHWC" gives the image input channels last.
+        input_dtype: "u8" makes it take pixels 0..255.
+        mean: what the model subtracts from the scaled pixels then, per channel; None takes it from
+            the preprocess annotation.
+        std: what it divides them by, likewise.
 
     Returns:
         The content of the file if `path` is None, else None.
@@ -58,6 +67,8 @@ def compile(
         UnsupportedError: the graph cannot be compiled, or is not bit-exact though asked to be; the
             message names the nodes.
     """
+    if input_layout or input_dtype or mean is not None or std is not None:
+        graph = fold_input(graph, layout=input_layout, dtype=input_dtype, mean=mean, std=std)
     program = to_program(graph, optimize=optimize)
     if not bit_exact and path is not None:
         file.write(program, path)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+import mmap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from importlib import metadata as package_metadata
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -11,15 +14,16 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from pyruntime.errors import FormatError, UnsupportedError
+from pyruntime.errors import FormatError, PyruntimeError, UnsupportedError
 from pyruntime.graph.dims import Expr, to_json
 from pyruntime.graph.types import DType
 from pyruntime.plan import storage
 from pyruntime.plan.container import Tensor, pack, parse_json, unpack, write_atomically
 from pyruntime.plan.encode import OPERATORS, FloatPool, decode, dim_from_json, encode, integer
-from pyruntime.plan.program import HOST, Port, Program, ProgramValue, Segment, Step
+from pyruntime.plan.program import ABSENT, HOST, Port, Program, ProgramValue, Segment, Step
 
 Json: TypeAlias = Any
+Source: TypeAlias = "str | Path | bytes | memoryview"
 FORMAT = "1.0"
 PROGRAM_TENSOR = "pyrt.program"
 FLOATS_TENSOR = "pyrt.floats"
@@ -146,7 +150,7 @@ def write(program: Program, path: str | Path) -> None:
     write_atomically(Path(path), _chunks(program))
 
 
-def read(source: str | Path | bytes | memoryview, *, verify: bool = True) -> Program:
+def read(source: Source, *, verify: bool = True) -> Program:
     """The Program of a file. Constants share the memory of `source` if that is bytes.
 
     This is the reader of tools (inspect, export, tests); running a model uses the C++ one, which
@@ -160,14 +164,97 @@ def read(source: str | Path | bytes | memoryview, *, verify: bool = True) -> Pro
         FormatError: the file is damaged or breaks a rule.
         UnsupportedError: it needs a newer version.
     """
-    data = Path(source).read_bytes() if isinstance(source, (str, Path)) else source
-    tensors, metadata = unpack(data, verify=verify)
+    return Document(source, verify=verify).program()
+
+
+def _content(source: Source) -> bytes | memoryview:
+    if not isinstance(source, (str, Path)):
+        return source
+    with Path(source).open("rb") as file:
+        try:
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        except (ValueError, OSError):  # an empty file, or one that cannot be mapped
+            return file.read()
+
+
+@dataclass(frozen=True, slots=True)
+class HostStep:
+    """A host step with the dtypes of its operands, None where absent."""
+
+    step: Step
+    inputs: tuple[DType | None, ...]
+    outputs: tuple[DType, ...]
+
+
+class Document:
+    """An opened file, of which any part can be had without decoding the rest."""
+
+    def __init__(self, source: Source, *, verify: bool = True) -> None:
+        """Opens and checks container and program text; see `read`."""
+        tensors, metadata = unpack(_content(source), verify=verify)
+        self.tensors = tensors
+        self.metadata = metadata
+        self.json = _program_json(tensors, metadata)
+        self._reader = _Reader(tensors)
+
+    def program(self) -> Program:
+        """Everything."""
+        with _malformed():
+            return self._reader.program(self.json)
+
+    def ports(self, side: str) -> tuple[tuple[str, ProgramValue], ...]:
+        """Names and types of the "inputs" or "outputs"; constants are not decoded."""
+        with _malformed():
+            values = self.json["values"]
+            return tuple(
+                (entry["name"], self._reader.value(values[entry["value"]], constants=False))
+                for entry in self.json[side]
+            )
+
+    def host_steps(self) -> dict[int, HostStep]:
+        """The host steps by their index in the program."""
+        with _malformed():
+            count = len(self.json["values"])
+            steps = [step for segment in self.json["segments"] for step in segment["steps"]]
+            dtypes = [DType(entry["dtype"]) for entry in self.json["values"]]
+            found = {
+                index: self._reader.step(step, count)
+                for index, step in enumerate(steps)
+                if step["family"] == HOST
+            }
+            return {
+                index: HostStep(
+                    step,
+                    tuple(None if i == ABSENT else dtypes[i] for i in step.inputs),
+                    tuple(dtypes[i] for i in step.outputs),
+                )
+                for index, step in found.items()
+            }
+
+    def annotations(self) -> dict[str, Any]:
+        """The annotations, decoded."""
+        with _malformed():
+            return self._reader.annotations(self.json)
+
+
+@contextlib.contextmanager
+def _malformed() -> Iterator[None]:
+    """Turns what wrong JSON makes of our look-ups into a FormatError."""
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, PyruntimeError):
+            raise
+        raise FormatError(f"the program is malformed: {type(error).__name__} {error}") from error
+
+
+def _program_json(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Any:
     version = metadata.get("pyrt.format", "")
     if not version:
         raise FormatError(
             "the metadata has no pyrt.format; this is not a .pyrt file (compile makes one)"
         )
-    if version.split(".")[0] != FORMAT.split(".")[0]:
+    if version.split(".")[0] != FORMAT.split(".", maxsplit=1)[0]:
         raise UnsupportedError(
             f"the file has format {version}, this version reads 1.x; update pyruntime"
         )
@@ -180,12 +267,7 @@ def read(source: str | Path | bytes | memoryview, *, verify: bool = True) -> Pro
         raise UnsupportedError(
             f"the file requires {document['requires']}, unknown here; update pyruntime"
         )
-    try:
-        return _Reader(tensors).program(document)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, FormatError):
-            raise
-        raise FormatError(f"the program is malformed: {type(error).__name__} {error}") from error
+    return document
 
 
 class _Reader:
@@ -200,9 +282,9 @@ class _Reader:
             raise FormatError(f"an attribute names tensor '{name}', which the file does not have")
         return self.arrays[name]
 
-    def value(self, entry: Mapping[str, Json]) -> ProgramValue:
+    def value(self, entry: Mapping[str, Json], *, constants: bool = True) -> ProgramValue:
         dtype, dims = DType(entry["dtype"]), tuple(dim_from_json(dim) for dim in entry["dims"])
-        if "tensor" not in entry:
+        if "tensor" not in entry or not constants:
             return ProgramValue(dtype, dims, entry.get("name", ""))
         known = tuple(dim for dim in dims if isinstance(dim, int))
         if len(known) != len(dims):
@@ -260,8 +342,11 @@ class _Reader:
                 for segment in document["segments"]
             ),
             tuple(document["symbols"]),
-            {
-                name: decode(item, self.floats, self.tensor)
-                for name, item in document.get("annotations", {}).items()
-            },
+            self.annotations(document),
         )
+
+    def annotations(self, document: Mapping[str, Json]) -> dict[str, Any]:
+        return {
+            name: decode(item, self.floats, self.tensor)
+            for name, item in document.get("annotations", {}).items()
+        }
