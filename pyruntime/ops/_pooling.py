@@ -14,6 +14,7 @@ from pyruntime.ops._operator import Array, Lowering, OnnxNode
 from pyruntime.ops._spatial import (
     Resolved,
     as_ints,
+    crops,
     ints,
     pad_spatial,
     resolve_pads,
@@ -157,11 +158,11 @@ def lower_pool(
     x_zero_point: int = 0,
     y_zero_point: int = 0,
 ) -> None:
-    """Writes a `pool` step; a host step where the family's counting of elements differs."""
+    """Writes a `pool` step. The family reads the output dims, so ceil_mode needs no more pads."""
     attributes: PoolGeometry = node.attributes
     x = operands[0]
     assert x is not None
-    if len(x.dims) not in (3, 4) or (op == "average" and include_pad and attributes.ceil_mode):
+    if len(x.dims) not in (3, 4) or crops(attributes.pads):
         lowering.host(node)
         return
     geometry = resolve_pool(attributes, x.dims)
@@ -172,7 +173,7 @@ def lower_pool(
         op=op,
         kernel=list(geometry.kernel),
         strides=list(geometry.strides),
-        pads=list(reaching_pads(geometry, x.dims[2:])),
+        pads=list(geometry.pads),
         dilations=list(geometry.dilations),
         count_include_pad=int(include_pad),
         x_zero_point=x_zero_point,

@@ -95,6 +95,11 @@ def resolve_pads(
     return (*begins, *ends)
 
 
+def crops(pads: Sequence[int]) -> bool:
+    """Whether some pad is negative, which no kernel family takes."""
+    return any(pad < 0 for pad in pads)
+
+
 def window_output_dims(
     spatial: Sequence[Dim],
     kernel: Sequence[Dim],

@@ -17,6 +17,7 @@ from pyruntime.ops._operator import Array, Case, Lowering, OnnxNode, Operator
 from pyruntime.ops._spatial import (
     Resolved,
     as_ints,
+    crops,
     correlate,
     ints,
     resolve_pads,
@@ -158,7 +159,7 @@ def _lower(node: Node, lowering: Lowering) -> None:
     rank = len(x.dims) - 2
     # Weights and bias are parameters of the family: packed when the program is bound.
     packable = w.constant is not None and (bias is None or bias.constant is not None)
-    if x.dtype is not DType.F32 or rank not in (1, 2) or not packable:
+    if x.dtype is not DType.F32 or rank not in (1, 2) or crops(attributes.pads) or not packable:
         lowering.host(node)
         return
     geometry = resolve(attributes, x.dims, w.dims)

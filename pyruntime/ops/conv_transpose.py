@@ -14,7 +14,7 @@ from pyruntime.graph.types import DType, ValueType
 from pyruntime.ops._examples import example
 from pyruntime.ops._inputs import check_same_dtype, optional, required
 from pyruntime.ops._operator import Array, Case, Lowering, OnnxNode, Operator
-from pyruntime.ops._spatial import SAME, Resolved, as_ints, ints, scatter, spread
+from pyruntime.ops._spatial import SAME, Resolved, as_ints, crops, ints, scatter, spread
 from pyruntime.ops.conv import Geometry, read_geometry
 
 if TYPE_CHECKING:
@@ -118,7 +118,8 @@ def _lower(node: Node, lowering: Lowering) -> None:
     attributes: ConvTransposeAttributes = node.attributes
     x, w, bias = required(node.inputs, 0), required(node.inputs, 1), optional(node.inputs, 2)
     packable = w.constant is not None and (bias is None or bias.constant is not None)
-    if x.dtype is not DType.F32 or len(x.dims) not in (3, 4) or not packable:
+    native = packable and not crops(attributes.pads)
+    if x.dtype is not DType.F32 or len(x.dims) not in (3, 4) or not native:
         lowering.host(node)
         return
     geometry = resolve_transposed(attributes, x.dims, w.dims)

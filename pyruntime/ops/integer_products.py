@@ -15,6 +15,7 @@ from pyruntime.ops._inputs import optional, required
 from pyruntime.ops._operator import Array, Case, Lowering, OnnxNode, Operator
 from pyruntime.ops._quantization import lower_signed, shifted_to_s8, zero_point_of
 from pyruntime.ops._requantize import widen, wrap
+from pyruntime.ops._spatial import crops
 from pyruntime.ops.conv import Geometry, convolve, read_geometry, resolve
 from pyruntime.ops.matmul import lower_gemm, matmul_dims
 
@@ -139,7 +140,8 @@ def _lower_conv(node: Node, lowering: Lowering) -> None:
     x, w = required(node.inputs, 0), required(node.inputs, 1)
     zero_point = zero_point_of(optional(node.inputs, 2))
     weights = _signed_weights(node, (-1,) + (1,) * (len(w.dims) - 1))
-    if weights is None or zero_point is None or len(x.dims) not in (3, 4):
+    native = len(x.dims) in (3, 4) and not crops(attributes.pads)
+    if weights is None or zero_point is None or not native:
         lowering.host(node)
         return
     geometry = resolve(attributes, x.dims, w.dims)

@@ -14,6 +14,7 @@ from pyruntime.ops._examples import example_ints
 from pyruntime.ops._inputs import optional, required
 from pyruntime.ops._operator import Array, Case, Lowering, Operator
 from pyruntime.ops._requantize import check_product, finish_product, widen, wrap
+from pyruntime.ops._spatial import crops
 from pyruntime.ops.conv import Geometry, convolve, resolve
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def _reference(
 def _lower(node: Node, lowering: Lowering) -> None:
     attributes: QConvAttributes = node.attributes
     x, w = required(node.inputs, 0), required(node.inputs, 1)
-    if len(x.dims) not in (3, 4) or w.constant is None:
+    if len(x.dims) not in (3, 4) or w.constant is None or crops(attributes.pads):
         lowering.host(node)
         return
     geometry = resolve(attributes, x.dims, w.dims)
