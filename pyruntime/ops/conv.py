@@ -17,8 +17,8 @@ from pyruntime.ops._operator import Array, Case, Lowering, OnnxNode, Operator
 from pyruntime.ops._spatial import (
     Resolved,
     as_ints,
-    crops,
     correlate,
+    crops,
     ints,
     resolve_pads,
     spread,
