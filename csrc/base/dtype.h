@@ -32,14 +32,17 @@ struct DTypeInfo {
 };
 
 constexpr DTypeInfo kDTypeInfo[kDTypeCount] = {
-    {"bool", 1}, {"u8", 1},  {"s8", 1},   {"u16", 2}, {"s16", 2}, {"u32", 4}, {"s32", 4}, {"u64", 8},
-    {"s64", 8},  {"f16", 2}, {"bf16", 2}, {"f32", 4}, {"f64", 8}, {"u4", 1},  {"s4", 1},
+    {"bool", 1}, {"u8", 1},  {"s8", 1},  {"u16", 2}, {"s16", 2},
+    {"u32", 4},  {"s32", 4}, {"u64", 8}, {"s64", 8}, {"f16", 2},
+    {"bf16", 2}, {"f32", 4}, {"f64", 8}, {"u4", 1},  {"s4", 1},
 };
 
 [[gnu::always_inline]] constexpr std::string_view dtype_name(DType dtype) {
   return kDTypeInfo[static_cast<size_t>(dtype)].name;
 }
-[[gnu::always_inline]] constexpr size_t dtype_bytes(DType dtype) { return kDTypeInfo[static_cast<size_t>(dtype)].bytes; }
+[[gnu::always_inline]] constexpr size_t dtype_bytes(DType dtype) {
+  return kDTypeInfo[static_cast<size_t>(dtype)].bytes;
+}
 
 // Writes the dtype called `name` to *dtype; false when there is none.
 constexpr bool dtype_from_name(std::string_view name, DType* dtype) {

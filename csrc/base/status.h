@@ -26,7 +26,9 @@ class [[nodiscard]] Status {
   Code code() const { return code_; }
   const std::string& message() const { return message_; }
   // The same error with `where` put in front, so that outer layers add the place.
-  Status at(const std::string& where) const { return ok() ? *this : Status(code_, where + ": " + message_); }
+  Status at(const std::string& where) const {
+    return ok() ? *this : Status(code_, where + ": " + message_);
+  }
 
  private:
   Code code_ = Code::kOk;
@@ -37,8 +39,8 @@ class [[nodiscard]] Status {
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}                // NOLINT: implicit by design
-  Result(Status status) : status_(std::move(status)) {}        // NOLINT: implicit by design
+  Result(T value) : value_(std::move(value)) {}          // NOLINT: implicit by design
+  Result(Status status) : status_(std::move(status)) {}  // NOLINT: implicit by design
   bool ok() const { return value_.has_value(); }
   const Status& status() const { return status_; }
   T& value() { return *value_; }

@@ -1,12 +1,13 @@
 // The contract between a kernel family, its rows, and the runtime that binds and replays them.
 //
-// A *family* is a kind of step in a Program: its attributes, its operands and the formula it computes. A *row* is
-// one way to compute it: a kernel for an instruction set, with its packing, tile and the physical forms it works on.
-// Bind checks a step with Family::prepare, asks every row whether it supports the problem and what it would cost,
-// takes one (choose.h), settles the forms of the activations, packs the constants once, and replay calls run().
+// A *family* is a kind of step in a Program: its attributes, its operands and the formula it
+// computes. A *row* is one way to compute it: a kernel for an instruction set, with its packing,
+// tile and the physical forms it works on. Bind checks a step with Family::prepare, asks every row
+// whether it supports the problem and what it would cost, takes one (choose.h), settles the forms
+// of the activations, packs the constants once, and replay calls run().
 //
-// Kernels are pure functions on pointers: no allocation, lock, throw, log, thread or static constructor. prepare()
-// runs at bind time in baseline code and may build messages.
+// Kernels are pure functions on pointers: no allocation, lock, throw, log, thread or static
+// constructor. prepare() runs at bind time in baseline code and may build messages.
 #pragma once
 
 #include <cstddef>
@@ -21,9 +22,9 @@
 
 namespace pyrt {
 
-// On every function here that kernel files call: an ordinary inline function compiled with one ISA's flags would be a
-// weak symbol that the linker may keep for all callers (style guide, "weak symbols"). For the same reason kernel files
-// use no std::span.
+// On every function here that kernel files call: an ordinary inline function compiled with one
+// ISA's flags would be a weak symbol that the linker may keep for all callers (style guide, "weak
+// symbols"). For the same reason kernel files use no std::span.
 #define PYRT_INLINE [[gnu::always_inline]] inline
 
 inline constexpr int kMaxRank = 8;
@@ -47,7 +48,8 @@ struct Dims {
   }
 };
 
-// How the elements of a value lie in memory. Dims never change with it: they are always in ONNX order.
+// How the elements of a value lie in memory. Dims never change with it: they are always in ONNX
+// order.
 enum class Layout : uint8_t {
   kPlain,         // row-major in the order of the dims (NCHW for images)
   kChannelsLast,  // dim 1 moved to the end (NHWC for images, NLC for sequences); rank >= 3 only
@@ -92,7 +94,8 @@ struct Operands {
 
   Operands() = default;
   PYRT_INLINE Operands(Operand* first, size_t n) : items(first), count(n) {}
-  Operands(std::span<Operand> span) : items(span.data()), count(span.size()) {}  // NOLINT: implicit by design
+  // NOLINTNEXTLINE: implicit by design
+  Operands(std::span<Operand> span) : items(span.data()), count(span.size()) {}
   PYRT_INLINE Operand& operator[](size_t i) const { return items[i]; }
   PYRT_INLINE size_t size() const { return count; }
   PYRT_INLINE Operand* begin() const { return items; }
@@ -104,7 +107,8 @@ struct Problem {
   Operands inputs;
   Operands outputs;
   static constexpr size_t kParamBytes = 512;
-  alignas(16) std::byte params[kParamBytes] = {};  // the family's own parameters, a trivially copyable struct
+  // The family's own parameters, a trivially copyable struct.
+  alignas(16) std::byte params[kParamBytes] = {};
 
   template <class T>
   PYRT_INLINE const T& as() const {
@@ -119,16 +123,18 @@ struct Problem {
   PYRT_INLINE bool has_input(size_t i) const { return i < inputs.size() && inputs[i].present; }
 };
 
-// What changes from run to run. Every activation buffer is 64-byte aligned unless it belongs to the caller (graph
-// inputs and outputs may be aligned to their element only), and 64 bytes behind every arena buffer are readable.
+// What changes from run to run. Every activation buffer is 64-byte aligned unless it belongs to the
+// caller (graph inputs and outputs may be aligned to their element only), and 64 bytes behind every
+// arena buffer are readable.
 struct Call {
   const void* const* inputs;  // null where absent
   void* const* outputs;
   const void* packed;  // what pack() wrote, 64-byte aligned, or null
   void* scratch;       // scratch_bytes() of this thread's own, 64-byte aligned; contents undefined
-  // Where a kernel reports that the *values* of its inputs are invalid (kernels cannot throw): it stores a RunError
-  // there with report() and writes zeros for the elements concerned. Replay clears it before a step and turns a
-  // non-zero value into a Status after it. May be null: then nobody listens.
+  // Where a kernel reports that the *values* of its inputs are invalid (kernels cannot throw): it
+  // stores a RunError there with report() and writes zeros for the elements concerned. Replay
+  // clears it before a step and turns a non-zero value into a Status after it. May be null: then
+  // nobody listens.
   int32_t* error = nullptr;
 
   PYRT_INLINE void report(int32_t run_error) const {
@@ -148,8 +154,8 @@ struct AttributeSpec {
   std::string_view name;
   AttributeKind kind;
   bool required = false;
-  int64_t default_int = 0;        // kInt; an absent kInts is empty
-  double default_float = 0;       // kFloat
+  int64_t default_int = 0;             // kInt; an absent kInts is empty
+  double default_float = 0;            // kFloat
   std::string_view default_text = {};  // kText
 };
 
@@ -160,8 +166,8 @@ struct OperandSpec {
   bool parameter = false;  // weights, bias, scales: always plain, never converted to another form
 };
 
-// The attributes of a step, already checked against the family's schema (so every declared name answers) and with
-// dimension expressions evaluated.
+// The attributes of a step, already checked against the family's schema (so every declared name
+// answers) and with dimension expressions evaluated.
 class Attributes {
  public:
   virtual int64_t integer(std::string_view name) const = 0;
@@ -178,8 +184,8 @@ struct Family {
   std::span<const AttributeSpec> attributes;
   std::span<const OperandSpec> inputs;
   std::span<const OperandSpec> outputs;
-  // Checks dtypes, ranks, dims and attributes against the formula and fills problem.params. Forms are not yet known.
-  // The file is hostile: whatever a kernel relies on is checked here.
+  // Checks dtypes, ranks, dims and attributes against the formula and fills problem.params. Forms
+  // are not yet known. The file is hostile: whatever a kernel relies on is checked here.
   Status (*prepare)(const Attributes& attributes, Problem& problem);
 };
 
@@ -190,18 +196,20 @@ enum class Exactness : uint8_t {
   kFast,       // F: float within a stated tolerance; same bytes for any thread count on one ISA
 };
 
-// Which forms a row works on. It applies to the non-constant operands whose spec is not `parameter`.
+// Which forms a row works on. It applies to the non-constant operands whose spec is not
+// `parameter`.
 enum class FormRule : uint8_t {
   kPlain,         // all plain
   kChannelsLast,  // all channels-last where rank >= 3
-  kFollow,        // any layout: outputs take the layout that the inputs of the output's rank already have
+  kFollow,  // any layout: outputs take the layout that the inputs of the output's rank already have
 };
 
 // Whether a row reads (takes) or writes (gives) 8-bit activations with the offset of 128.
 enum class Offset : uint8_t {
-  kNever,    // s8 in, s8 out
-  kTakes,    // input 0 must have the offset, outputs may have it or not (the row looks at outputs[0].form)
-  kGives,    // inputs without; outputs may have it or not
+  kNever,  // s8 in, s8 out
+  kTakes,  // input 0 must have the offset, outputs may have it or not (the row looks at
+           // outputs[0].form)
+  kGives,  // inputs without; outputs may have it or not
 };
 
 struct Row {
@@ -211,19 +219,22 @@ struct Row {
   FeatureMask features = 0;  // all of these bits must be there
   FormRule forms = FormRule::kPlain;
   Offset offset = Offset::kNever;
-  bool alias = false;       // outputs[0] is inputs[0] under other dims: nothing runs, bind shares the buffer
-  bool compressed = false;  // exploits zeros or rank: must be predicted 1.15 x faster than the best row that does not
+  // outputs[0] is inputs[0] under other dims: nothing runs, bind shares the buffer.
+  bool alias = false;
+  // Exploits zeros or rank: must be predicted 1.15 x faster than the best row that does not.
+  bool compressed = false;
   uint16_t mr = 0, nr = 0, kr = 0;  // tile, 0 where there is none
 
-  // Null when the row can run the problem (dtypes, dims, params; features are checked elsewhere), else the reason
-  // why not, a string literal for `inspect --why`.
+  // Null when the row can run the problem (dtypes, dims, params; features are checked elsewhere),
+  // else the reason why not, a string literal for `inspect --why`.
   const char* (*supports)(const Problem& problem) = nullptr;
   // Predicted time on one core in nanoseconds. Required.
   double (*cost_ns)(const Problem& problem) = nullptr;
   // After the forms are settled: form-dependent parameters. Optional.
   void (*setup)(Problem& problem) = nullptr;
-  // Bytes that pack() writes from constant operands. Optional: null when nothing is packed. Packings with the same
-  // `packing` name, equal constants (with their dims) and equal packing_key() are shared between bindings.
+  // Bytes that pack() writes from constant operands. Optional: null when nothing is packed.
+  // Packings with the same `packing` name, equal constants (with their dims) and equal
+  // packing_key() are shared between bindings.
   std::string_view packing = {};
   size_t (*packed_bytes)(const Problem& problem) = nullptr;
   // What else decides the packed bytes, such as a transpose flag. Null: nothing else.
@@ -242,7 +253,8 @@ struct Table {
   size_t count;
 };
 
-// What a family file exports: `extern constinit const FamilyTable gemm_families`. One file may define several.
+// What a family file exports: `extern constinit const FamilyTable gemm_families`. One file may
+// define several.
 struct FamilyTable {
   const Family* families;
   size_t count;
@@ -251,7 +263,8 @@ struct FamilyTable {
 // All families of this build, sorted by name, and all rows, sorted by family and name (tables.cpp).
 std::span<const Family* const> all_families();
 std::span<const Row* const> all_rows();
-std::span<const Row* const> rows_of(std::string_view family);  // a part of all_rows(); empty when there is none
+// A part of all_rows(); empty when there is none.
+std::span<const Row* const> rows_of(std::string_view family);
 const Family* find_family(std::string_view name);
 
 }  // namespace pyrt

@@ -1,6 +1,6 @@
-// Stands before the compiler's header of this name when AVX-512 kernels are built for a CPU without AVX-512
-// (PYRT_EMULATE_AVX512): SIMDe's portable functions take the intrinsics' names, so that the kernels can run and be
-// tested. Speed means nothing in such a build.
+// Stands before the compiler's header of this name when AVX-512 kernels are built for a CPU without
+// AVX-512 (PYRT_EMULATE_AVX512): SIMDe's portable functions take the intrinsics' names, so that the
+// kernels can run and be tested. Speed means nothing in such a build.
 #pragma once
 
 #include_next <immintrin.h>
@@ -10,4 +10,5 @@
 #include <simde/x86/avx512.h>
 #include <simde/x86/f16c.h>
 #include <simde/x86/fma.h>
+
 #include "supplement.h"

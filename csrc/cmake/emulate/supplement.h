@@ -1,5 +1,6 @@
-// The AVX-512 intrinsics that SIMDe 0.8.2 lacks and kernels use, as plain loops: see immintrin.h beside this file. A
-// kernel that needs another one gets the compiler's "target specific option mismatch" and adds it here.
+// The AVX-512 intrinsics that SIMDe 0.8.2 lacks and kernels use, as plain loops: see immintrin.h
+// beside this file. A kernel that needs another one gets the compiler's "target specific option
+// mismatch" and adds it here.
 #pragma once
 
 #include <cmath>
