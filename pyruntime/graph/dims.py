@@ -192,6 +192,17 @@ def _atom_bound(atom: Atom) -> int | None:
     return 0 if left is not None and left >= 0 and right is not None and right >= 0 else None
 
 
+def _operands(kind: str, dim: Dim) -> tuple[Dim, ...]:
+    """(a, b) where the dim is just kind(a, b); else nothing."""
+    if isinstance(dim, Expr) and len(dim.terms) == 1:
+        ((monomial, coefficient),) = dim.terms.items()
+        if coefficient == 1 and len(monomial) == 1:
+            atom = monomial[0]
+            if not isinstance(atom, str) and atom[0] == kind:
+                return atom[1], atom[2]
+    return ()
+
+
 def dim_max(a: Dim, b: Dim) -> Dim:
     """The larger of two dimensions."""
     if isinstance(a, int) and isinstance(b, int):
@@ -202,6 +213,10 @@ def dim_max(a: Dim, b: Dim) -> Dim:
     difference = lower_bound(b - a)
     if difference is not None and difference >= 0:
         return b
+    if a in _operands("max", b) or b in _operands("min", a):
+        return b
+    if b in _operands("max", a) or a in _operands("min", b):
+        return a
     return Expr({(("max", *sorted((a, b), key=repr)),): 1})
 
 
@@ -215,6 +230,10 @@ def dim_min(a: Dim, b: Dim) -> Dim:
     difference = lower_bound(b - a)
     if difference is not None and difference >= 0:
         return a
+    if a in _operands("max", b) or b in _operands("min", a):
+        return a
+    if b in _operands("max", a) or a in _operands("min", b):
+        return b
     return Expr({(("min", *sorted((a, b), key=repr)),): 1})
 
 

@@ -19,8 +19,8 @@ from pyruntime.ops._shapes import INT64_MAX, flat_ints, known_dims, known_ints, 
 if TYPE_CHECKING:
     from pyruntime.graph.graph import Node, Value
 
-# Bounds from here on mean "to the end" in every exporter (some write INT32_MAX).
-_END = 2**31 - 1
+# Bounds from here on mean "to the end": exporters write INT64_MAX, INT32_MAX or 10^9.
+_END = 10**9
 
 
 def _from_attributes(node: OnnxNode) -> tuple[None, list[Value | None]]:
