@@ -56,7 +56,8 @@ def quantize(
 
     Args:
         graph: left as it is.
-        calibration: a dict of arrays (first axis = samples), one array, or an iterable of feeds; about 100 samples.
+        calibration: a dict of arrays (first axis = samples), one array, or an iterable of feeds;
+            about 100 samples.
             None: only the weights become 8-bit.
         method: "mse", "minmax" or "percentile".
         percentile: for that method.

@@ -1,7 +1,7 @@
 """Every error this library raises on purpose, under one base.
 
-Each message says what is wrong, where, and what to do about it. The C library uses the same kinds as error codes
-(`csrc/base/status.h`, `csrc/include/pyruntime.h`).
+Each message says what is wrong, where, and what to do about it. The C library uses the same kinds
+as error codes (`csrc/base/status.h`, `csrc/include/pyruntime.h`).
 """
 
 

@@ -91,7 +91,7 @@ def layers(graph: Graph, *, exclude: Sequence[str] = ()) -> Iterator[Layer]:
 
 
 def stored_bytes(weights: NDArray[Any]) -> int:
-    """Bytes the file needs for the weights: dense, or bitmask plus non-zeros where that is smaller."""
+    """Bytes the file needs for the weights: dense, or bitmask plus non-zeros if smaller."""
     nonzero = int(np.count_nonzero(weights))
     dense = weights.nbytes
     return min(dense, (weights.size + 7) // 8 + nonzero * weights.itemsize)

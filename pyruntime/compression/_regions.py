@@ -1,7 +1,8 @@
-"""Which activations become 8-bit: the inputs of quantised layers, and whatever lies between them that integer
-kernels can do, so that an integer graph stays integer from end to end.
+"""Which activations become 8-bit.
 
-Operators that only move or select data keep the scale of what they move, so these values form groups with one range.
+The inputs of quantised layers, and whatever lies between them that integer kernels can do, so that
+an integer graph stays integer from end to end. Operators that only move or select data keep the
+scale of what they move, so these values form groups with one range.
 """
 
 from __future__ import annotations
@@ -91,7 +92,8 @@ def _activations(node: Node) -> list[tuple[int, Value]]:
 def integer_regions(graph: Graph, targets: Sequence[Node]) -> Regions:
     """Finds the values to quantise for the given layers.
 
-    Backwards, the nodes whose results only 8-bit users read; forwards, those among them whose inputs are 8-bit.
+    Backwards, the nodes whose results only 8-bit users read; forwards, those among them whose
+    inputs are 8-bit.
     """
     target_ids = {id(node) for node in targets}
     wanted = _wanted_nodes(graph, target_ids)
@@ -128,7 +130,8 @@ def _wanted_nodes(graph: Graph, target_ids: set[int]) -> set[int]:
         if id(node) in target_ids or not (keeps_scale(node) or makes_scale(node)):
             continue
         users = [user for output in node.outputs for user, _ in consumers.get(id(output), [])]
-        if users and not any(graph.is_output(output) for output in node.outputs):
-            if all(id(user) in target_ids or id(user) in wanted for user in users):
-                wanted.add(id(node))
+        visible = any(graph.is_output(output) for output in node.outputs)
+        quantised = all(id(user) in target_ids or id(user) in wanted for user in users)
+        if users and quantised and not visible:
+            wanted.add(id(node))
     return wanted

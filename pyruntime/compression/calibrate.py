@@ -1,7 +1,8 @@
 """Ranges of activations, gathered from sample inputs in bounded memory.
 
-Each value gets a histogram whose range doubles when a sample falls outside, so memory does not grow with the number
-of samples. Ranges are then chosen by minimum and maximum, by percentile, or by least squared quantisation error.
+Each value gets a histogram whose range doubles when a sample falls outside, so memory does not grow
+with the number of samples. Ranges are then chosen by minimum and maximum, by percentile, or by
+least squared quantisation error.
 """
 
 from __future__ import annotations
@@ -84,8 +85,11 @@ class Histogram:
     @property
     def centres(self) -> NDArray[np.float64]:
         """Middle of each bin."""
-        centres: NDArray[np.float64] = self.low + (np.arange(BINS) + 0.5) * self.width
-        return np.clip(centres, self.minimum, self.maximum)
+        middles = self.low + (np.arange(BINS, dtype=np.float64) + 0.5) * self.width
+        centres: NDArray[np.float64] = np.clip(middles, self.minimum, self.maximum).astype(
+            np.float64
+        )
+        return centres
 
 
 def affine(low: float, high: float) -> Quantization:
@@ -105,8 +109,8 @@ def choose_range(
 
     Args:
         histogram: must have seen at least one value.
-        method: "minmax"; "percentile" (cuts (100 - percentile) % of the values, half on each side); "mse" (least
-            squared error over clipping ranges, after Banner et al. 2019, by search).
+        method: "minmax"; "percentile" (cuts (100 - percentile) % of the values, half on each side);
+            "mse" (least squared error over clipping ranges, after Banner et al. 2019, by search).
         percentile: for that method, in (50, 100].
     """
     low, high = float(histogram.minimum), float(histogram.maximum)
@@ -163,7 +167,8 @@ def _least_squares(histogram: Histogram, low: float, high: float) -> Quantizatio
 
 def reference_run(graph: Graph, feeds: Feeds, names: Sequence[str]) -> Mapping[str, NDArray[Any]]:
     """A `Run` by the numpy references: slow, needs nothing compiled."""
-    return evaluate(graph, feeds, keep=names)
+    results: Mapping[str, NDArray[Any]] = evaluate(graph, feeds, keep=names)
+    return results
 
 
 def gather(
@@ -184,7 +189,7 @@ def gather(
             array = np.asarray(results[name])
             if not np.isfinite(array).all():
                 raise ArgumentError(
-                    f"calibration: value '{name}' became NaN or infinite; check the calibration data's scale"
+                    f"calibration: value '{name}' became NaN or infinite; check its scale"
                 )
             histograms[name].add(array)
     return histograms
@@ -197,16 +202,14 @@ def iterate_samples(
 
     Args:
         graph: the model; a fixed first dimension fixes the batch.
-        calibration: a mapping input name -> array (first axis = samples), one array for a model of one input, or an
-            iterable of feeds (mappings as for `Session.run`).
+        calibration: a mapping input name -> array (first axis = samples), one array for a model of
+            one input, or an iterable of feeds (mappings as for `Session.run`).
         batch: samples per run where the model leaves it free.
     """
     names = [value.name for value in graph.inputs]
     if isinstance(calibration, np.ndarray):
         if len(names) != 1:
-            raise ArgumentError(
-                f"the model has inputs {names}; give calibration as a dict of arrays"
-            )
+            raise ArgumentError(f"the model has inputs {names}; give a dict of arrays")
         calibration = {names[0]: calibration}
     if not isinstance(calibration, Mapping):
         yield from calibration

@@ -25,7 +25,7 @@ def _fits(value: Value, shape: tuple[int, ...]) -> bool:
 
 
 def check_feed(value: Value, array: NDArray[Any]) -> None:
-    """Raises for an array that cannot be right for a graph input: shape, swapped layout, dtype, NaN."""
+    """Raises for an array that cannot be right for an input: shape, layout, dtype, NaN."""
     where = f"calibration data for input '{value.name}'"
     if not _fits(value, array.shape):
         expected = "x".join(map(str, value.dims))
@@ -120,7 +120,7 @@ def _judge(value: Value, seen: _InputStatistics, input_range: tuple[float, float
             )
         if seen.high - seen.low < 0.02 * (high - low):
             raise ArgumentError(
-                f"{where} lies in {seen.low:g}..{seen.high:g}, far narrower than {low:g}..{high:g}; "
+                f"{where} lies in {seen.low:g}..{seen.high:g}, far below {low:g}..{high:g}; "
                 "was it divided by 255 twice?"
             )
         return

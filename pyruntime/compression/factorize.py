@@ -1,8 +1,10 @@
-"""Low-rank factorisation: one large layer becomes two thin ones, by truncated SVD (Eckart-Young: the best
-approximation of that rank in the Frobenius norm).
+"""Low-rank factorisation: one large layer becomes two thin ones, by truncated SVD.
 
-MatMul  W [K, N]        -> [K, r] then [r, N]
-Conv    W [O, C, kh, kw] -> r filters of the same geometry, then a 1x1 convolution to O (Zhang et al. 2016)
+That is the best approximation of its rank in the Frobenius norm (Eckart-Young).
+
+MatMul  W [K, N]         -> [K, r] then [r, N]
+Conv    W [O, C, kh, kw] -> r filters of the same geometry, then a 1x1 convolution to O
+                            (Zhang et al. 2016)
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from pyruntime.graph import Graph, Node
 from pyruntime.ops.conv import CONV, ConvAttributes
 from pyruntime.ops.gemm import GEMM
 
-# Two kernels cost more than one of the same work: below this share of the multiplications the pair is faster.
+# Two kernels cost more than one of the same work: below this share of the multiplications the pair
+# is faster.
 MAX_COST_SHARE = 0.85
 
 
@@ -119,7 +122,7 @@ def _factorize_layer(
     if rank * (n + k) >= MAX_COST_SHARE * n * k:
         return _kept(
             layer,
-            f"rank {rank} of {n}x{k} needs {rank * (n + k) / (n * k):.0%} of the multiplications; "
+            f"rank {rank} of {n}x{k} needs {rank * (n + k) / (n * k):.0%} of the products; "
             f"pairs pay below {MAX_COST_SHARE:.0%}",
         )
     root = np.sqrt(singular[:rank])
@@ -146,7 +149,7 @@ def _factorize_layer(
 def _split(
     graph: Graph, layer: Layer, factors: _Factors
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Puts a node with the right factor in front of the layer, which keeps bias, residual and clip."""
+    """Puts a node with the right factor in front of the layer, which keeps its epilogue."""
     node = layer.node
     if node.operator is CONV:
         shape = layer.weights.shape

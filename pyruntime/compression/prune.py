@@ -1,4 +1,4 @@
-"""Pruning by magnitude: small weights become exact zeros, which the sparse kernels skip and the file leaves out."""
+"""Pruning by magnitude: small weights become exact zeros, which kernels and file leave out."""
 
 from __future__ import annotations
 
@@ -48,8 +48,9 @@ def prune(
 
     Args:
         graph: left as it is; the result is a copy.
-        sparsity: share of zeros wanted, in [0, 1): for every layer, by layer name, or over all layers
-            (`scope="global"`, where one threshold serves all and sensitive layers keep more).
+        sparsity: share of zeros wanted, in [0, 1): for every layer, by layer name, or over all
+            layers (`scope="global"`, where one threshold serves all and sensitive layers keep
+            more).
         threshold: cut |w| <= threshold.
         mean_ratio: cut |w| <= mean_ratio * mean |w| of the layer.
         scope: "layer" or "global", for a single `sparsity`.

@@ -1,7 +1,7 @@
-"""8-bit quantisation: static (weights and activations, calibrated), weights only, and half-precision storage.
+"""8-bit quantisation: static (weights and activations), weights only; half-precision storage.
 
-Static quantisation writes QuantizeLinear/DequantizeLinear pairs into the graph, as ONNX does, so the result means the
-same to every tool; the passes then turn them into integer operators.
+Static quantisation writes QuantizeLinear/DequantizeLinear pairs into the graph, as ONNX does, so
+the result means the same to every tool; the passes then turn them into integer operators.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class QuantizedWeights:
 def quantize_weights(
     weights: NDArray[np.float32], axis: int, smallest: NDArray[np.float64] | float = 0.0
 ) -> QuantizedWeights:
-    """Symmetric, per output channel: scale = max |w| / 127, at least `smallest`; zeros stay zeros."""
+    """Symmetric, per output channel: scale = max |w| / 127, at least `smallest`."""
     others = tuple(i for i in range(weights.ndim) if i != axis)
     largest = np.max(np.abs(weights), axis=others, initial=0.0).astype(np.float64)
     overall = float(largest.max(initial=0.0)) or 1.0
@@ -90,7 +90,8 @@ def quantize(
 
     Args:
         graph: left as it is; the result is a copy, with Q/DQ pairs.
-        calibration: samples (see `iterate_samples`), read once. None: only the weights are quantised.
+        calibration: samples (see `iterate_samples`), read once. None: only the weights are
+            quantised.
         method: how ranges are chosen: "mse", "minmax" or "percentile".
         percentile: for that method.
         exclude: names of layers that stay in float.
@@ -102,13 +103,14 @@ def quantize(
         The graph and a record with one row per layer.
 
     Raises:
-        ArgumentError, ShapeError, DTypeError: bad calibration data; the message says which and how to mend it.
+        ArgumentError, ShapeError, DTypeError: bad calibration data; the message says which and how
+        to mend it.
     """
     if calibration is None:
         quantized, record = store_int8(graph, exclude=exclude)
         return quantized, record.with_notes(
-            "no calibration data: only the weights are 8-bit; with about 100 samples activations become 8-bit "
-            "too, which is what makes it faster"
+            "no calibration data: only the weights are 8-bit; with about 100 samples "
+            "activations become 8-bit too, which is what makes it faster"
         )
     quantized = optimize_float(graph)
     chosen = list(layers(quantized, exclude=exclude))
@@ -173,8 +175,10 @@ def _quantize_layer(graph: Graph, layer: Layer, parameters: dict[int, Quantizati
 def _insert_pair(
     graph: Graph, value: Value, parameters: Quantization, users: Sequence[tuple[Node, int]]
 ) -> None:
-    scale = graph.constant(np.float32(parameters.scale), f"{value.name}.scale")
-    zero_point = graph.constant(np.int8(parameters.zero_point), f"{value.name}.zero_point")
+    scale = graph.constant(np.array(parameters.scale, np.float32), f"{value.name}.scale")
+    zero_point = graph.constant(
+        np.array(parameters.zero_point, np.int8), f"{value.name}.zero_point"
+    )
     down = graph.make(
         QUANTIZE_LINEAR,
         QuantizeAttributes(out=DType.S8),

@@ -1,7 +1,7 @@
 """Recipes: compression steps in a row, as data.
 
-A recipe is a list of steps, each a mapping with `method` and that method's arguments. Short text is understood too:
-"int8", "prune:0.9", "prune:0.9+int8", "svd:0.5", "fp16", "int8-weights".
+A recipe is a list of steps, each a mapping with `method` and that method's arguments. Short text is
+understood too: "int8", "prune:0.9", "prune:0.9+int8", "svd:0.5", "fp16", "int8-weights".
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def parse_recipe(text: str) -> list[Step]:
     Raises:
         ArgumentError: an unknown method or a number that is none.
     """
-    steps = []
+    steps: list[Step] = []
     for part in text.split("+"):
         method, _, number = part.strip().partition(":")
         _check_method(method)
@@ -48,7 +48,7 @@ def parse_recipe(text: str) -> list[Step]:
                 step[_SHORT_ARGUMENT[method]] = float(number)
             except ValueError:
                 raise ArgumentError(
-                    f"recipe: '{number}' in '{part.strip()}' is not a number; write e.g. {method}:0.5"
+                    f"recipe: '{number}' in '{part.strip()}' is no number; write e.g. {method}:0.5"
                 ) from None
         elif method in _SHORT_ARGUMENT:
             raise ArgumentError(f"recipe: '{method}' needs a number, e.g. {method}:0.5")
@@ -72,7 +72,8 @@ def compress(
 
     Args:
         graph: left as it is.
-        recipe: short text or a list of steps, e.g. [{"method": "prune", "sparsity": 0.9}, {"method": "int8"}].
+        recipe: short text or a list of steps, e.g. [{"method": "prune", "sparsity": 0.9},
+            {"method": "int8"}].
         calibration: samples for "int8" (see `quantize`).
         run: how calibration runs a graph.
 

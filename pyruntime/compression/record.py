@@ -1,4 +1,4 @@
-"""What a compression did: one row per layer, and totals. Travels in the file and is printed by the CLI."""
+"""What a compression did: one row per layer, and totals; travels in the file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ class LayerRecord:
     Attributes:
         layer: node name.
         operator: operator name.
-        method: what was done ("int8", "prune", "svd", "fp16", "int8 weights"), or "kept" with a reason in `note`.
+        method: what was done ("int8", "prune", "svd", "fp16", "int8 weights"), or "kept" with a
+            reason in `note`.
         bytes_before: bytes of the layer's weights before.
         bytes_after: bytes they need in the file afterwards.
         error: relative error of the weights, ||W' - W|| / ||W|| (Frobenius).

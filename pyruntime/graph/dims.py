@@ -1,9 +1,9 @@
 """Integer expressions over the input dimensions of a model.
 
-A dimension is an `int` or an `Expr`. An `Expr` is kept in a normal form, a polynomial with integer coefficients over
-atoms (symbols, floor divisions, minima, maxima), so that equal dimensions compare equal. Symbols stand for sizes and
-are taken to be >= 0. Expressions overload the integer operators, so a numpy reference run on an object array of
-dimensions computes shape arithmetic symbolically.
+A dimension is an `int` or an `Expr`. An `Expr` is kept in a normal form, a polynomial with integer
+coefficients over atoms (symbols, floor divisions, minima, maxima), so that equal dimensions compare
+equal. Symbols stand for sizes and are taken to be >= 0. Expressions overload the integer operators,
+so a numpy reference run on an object array of dimensions computes shape arithmetic symbolically.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def _divide_monomial(monomial: Monomial, divisor: Monomial) -> Monomial | None:
 
 
 def _floor_divide(a: Dim, b: Dim) -> Dim:
-    """A // b; terms that divide exactly leave the division (floor((k*x + r)/k) = x + floor(r/k))."""
+    """A // b; terms that divide exactly leave it: floor((k*x + r)/k) = x + floor(r/k)."""
     if isinstance(a, int) and isinstance(b, int):
         if b == 0:
             raise ShapeError(
@@ -217,7 +217,8 @@ def dim_max(a: Dim, b: Dim) -> Dim:
         return b
     if b in _operands("max", a) or a in _operands("min", b):
         return a
-    return Expr({(("max", *sorted((a, b), key=repr)),): 1})
+    first, second = sorted((a, b), key=repr)
+    return Expr({(("max", first, second),): 1})
 
 
 def dim_min(a: Dim, b: Dim) -> Dim:
@@ -234,7 +235,8 @@ def dim_min(a: Dim, b: Dim) -> Dim:
         return a
     if b in _operands("max", a) or a in _operands("min", b):
         return b
-    return Expr({(("min", *sorted((a, b), key=repr)),): 1})
+    first, second = sorted((a, b), key=repr)
+    return Expr({(("min", first, second),): 1})
 
 
 def product(dims: tuple[Dim, ...]) -> Dim:
@@ -300,8 +302,8 @@ def to_json(dim: Dim) -> Json:
 def broadcast(*shapes: tuple[Dim, ...]) -> tuple[Dim, ...]:
     """The dims of numpy-broadcast operands.
 
-    Two different symbolic dims become their maximum, which is right whenever the operands fit at all (one of them is
-    1, or they are equal); binding checks that they do.
+    Two different symbolic dims become their maximum, which is right whenever the operands fit at
+    all (one of them is 1, or they are equal); binding checks that they do.
 
     Raises:
         ShapeError: two known dims differ and neither is 1.
@@ -319,7 +321,7 @@ def broadcast(*shapes: tuple[Dim, ...]) -> tuple[Dim, ...]:
 
 
 def _broadcast_dim(a: Dim, b: Dim) -> Dim:
-    if a == b or b == 1:
+    if b in (a, 1):
         return a
     if a == 1:
         return b

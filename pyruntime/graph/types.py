@@ -42,7 +42,8 @@ class DType(enum.StrEnum):
                 raise MissingExtraError(
                     f"values of type {self} need ml_dtypes; pip install 'pyruntime[onnx]'"
                 ) from error
-            return np.dtype(getattr(module, _ML_DTYPES[self]))
+            found: np.dtype[np.generic] = np.dtype(getattr(module, _ML_DTYPES[self]))
+            return found
         return np.dtype(_NUMPY[self])
 
     @property
@@ -95,8 +96,8 @@ class ValueType:
     Attributes:
         dtype: element type.
         dims: dimensions in ONNX order.
-        content: for small integer tensors that come from shape arithmetic: the elements as an object array of `Dim`
-            (same shape as dims, all of which are then ints); else None.
+        content: for small integer tensors that come from shape arithmetic: the elements as an
+            object array of `Dim` (same shape as dims, all of which are then ints); else None.
     """
 
     dtype: DType

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from pyruntime.graph.graph import Graph, Value
+from pyruntime.graph.graph import Graph, Node, Value
 from pyruntime.graph.types import DType
 
 
 def verify(graph: Graph) -> None:
     """Raises AssertionError naming the first broken invariant.
 
-    Each value is made before use and by the node it names; names are unique; constants have the dtype and dims they
-    claim; inputs and outputs exist.
+    Each value is made before use and by the node it names; names are unique; constants have the
+    dtype and dims they claim; inputs and outputs exist.
     """
     known = {id(value) for value in graph.inputs}
     names: dict[str, Value] = {value.name: value for value in graph.inputs}
     for node in graph.nodes:
-        for value in node.inputs:
-            if value is None or id(value) in known:
-                continue
-            if value.constant is None:
-                raise AssertionError(f"{node.where} reads '{value.name}' before it is made")
-            _check_constant(value)
+        _check_inputs(node, known)
         for value in node.outputs:
             if value.producer is not node:
                 raise AssertionError(f"'{value.name}' does not name {node.where} as its producer")
@@ -34,6 +29,15 @@ def verify(graph: Graph) -> None:
             raise AssertionError(f"output '{value.name}' is never made")
     if len(graph.outputs) != len(graph.output_names):
         raise AssertionError("outputs and output_names differ in number")
+
+
+def _check_inputs(node: Node, known: set[int]) -> None:
+    for value in node.inputs:
+        if value is None or id(value) in known:
+            continue
+        if value.constant is None:
+            raise AssertionError(f"{node.where} reads '{value.name}' before it is made")
+        _check_constant(value)
 
 
 def _check_constant(value: Value) -> None:

@@ -31,7 +31,7 @@ __all__ = [
 
 @functools.cache
 def all_operators() -> dict[tuple[str, str], Operator]:
-    """(domain, name) -> operator, sorted. Every module of this package lists its own in `OPERATORS`."""
+    """(domain, name) -> operator, sorted; each module lists its own in `OPERATORS`."""
     found: dict[tuple[str, str], Operator] = {}
     for module_info in sorted(pkgutil.iter_modules(__path__), key=lambda info: info.name):
         if module_info.name.startswith("_"):

@@ -1,9 +1,10 @@
-"""The record that defines an operator: once, in one file, with everything the rest of the system asks of it."""
+"""The record that defines an operator: once, with everything that is asked of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -29,11 +30,11 @@ class OnnxNode(Protocol):
     where: str  # "node 'name' (Op)", the start of every message about it
 
     def constant(self, array: Array) -> Value:
-        """A new constant of the graph, e.g. for what was an attribute in an older opset and is an input now."""
+        """A new constant of the graph, e.g. for an attribute that has become an input."""
 
 
 class Lowering(Protocol):
-    """What `lower` writes to. Values of the graph become values of the Program of the same name."""
+    """What `lower` writes to. Values of the graph become those of the Program."""
 
     def step(
         self,
@@ -51,7 +52,7 @@ class Lowering(Protocol):
         """A value between the steps of one node."""
 
     def host(self, node: Node) -> None:
-        """Runs the node by its numpy reference, for dtypes or attributes without a native kernel."""
+        """Runs the node by its numpy reference, where no native kernel takes it."""
 
 
 Attributes = Any  # each operator's own frozen dataclass
@@ -74,22 +75,23 @@ class Operator:
 
     Attributes:
         name: ONNX spelling, or our own for internal operators (domain `pyruntime`).
-        from_onnx: since-version -> reader; the newest one not above the model's opset applies. It gives the
-            attributes and the inputs in the form of the newest opset (attributes that became inputs are made
-            constants).
-        infer: output types from attributes and inputs (types only; dims as expressions). Raises ShapeError or
-            DTypeError with what is wrong; the caller adds the node.
-        reference: numpy, obvious rather than fast; gives all outputs that infer names. Inputs are arrays or None.
+        from_onnx: since-version -> reader; the newest one not above the model's opset applies. It
+            gives the attributes and the inputs in the form of the newest opset (attributes that
+            became inputs are made constants).
+        infer: output types from attributes and inputs (types only; dims as expressions). Raises
+            ShapeError or DTypeError with what is wrong; the caller adds the node.
+        reference: numpy, obvious rather than fast; gives all outputs that infer names. Inputs are
+            arrays or None.
         lower: writes the steps that compute the node. None: always a host step.
-        shape_arithmetic: `reference` also works on object arrays of dimensions, so that integer inputs with known
-            content give outputs with known content.
+        shape_arithmetic: `reference` also works on object arrays of dimensions, so that integer
+            inputs with known content give outputs with known content.
         cases: named examples, zero-size, broadcast and odd sizes among them.
     """
 
     name: str
     infer: Callable[[Attributes, Sequence[Value | None], int], list[ValueType]]
     reference: Callable[[Attributes, Sequence[Array | None], int], list[Array]]
-    attributes: type[Any] = type(None)
+    attributes: type[Any] = NoneType
     from_onnx: Mapping[int, FromOnnx] = field(default_factory=dict)
     lower: Callable[[Node, Lowering], None] | None = None
     domain: str = ""
@@ -101,7 +103,7 @@ class Operator:
 
 
 def content_of(value: Value | None) -> NDArray[np.object_] | None:
-    """The elements of an integer value as an object array of `Dim`, if known (constants included)."""
+    """The elements of an integer value as an object array of `Dim`, if known."""
     if value is None:
         return None
     if value.content is not None:

@@ -36,17 +36,17 @@ def set_input(node: Node, index: int, value: Value | None) -> None:
     node.inputs[index] = value
 
 
-def is_linear(node: Node) -> bool:
-    """Conv or MatMul with constant weights, nothing fused behind the bias yet."""
+def is_bare(node: Node) -> bool:
+    """Conv or MatMul with nothing fused behind the bias yet."""
     if node.operator is not CONV and node.operator is not MATMUL:
         return False
+    return input_at(node, RESIDUAL) is None and not has_clip(node)
+
+
+def is_linear(node: Node) -> bool:
+    """Conv or MatMul with constant weights, nothing fused behind the bias yet."""
     weights = input_at(node, 1)
-    return (
-        weights is not None
-        and weights.constant is not None
-        and input_at(node, RESIDUAL) is None
-        and not has_clip(node)
-    )
+    return is_bare(node) and weights is not None and weights.constant is not None
 
 
 def has_clip(node: Node) -> bool:
@@ -62,7 +62,8 @@ def channel_axis(node: Node) -> int:
 def output_channels(node: Node) -> int:
     """Number of output channels of a linear node."""
     weights = node.inputs[1]
-    assert weights is not None and weights.constant is not None
+    assert weights is not None
+    assert weights.constant is not None
     if node.operator is CONV:
         return int(weights.constant.shape[0])
     return int(weights.constant.shape[-2 if node.attributes.trans_b else -1])
@@ -71,7 +72,7 @@ def output_channels(node: Node) -> int:
 def per_channel(
     array: NDArray[Any], rank: int, axis: int, channels: int
 ) -> NDArray[np.float64] | None:
-    """The array as one number per channel, if broadcasting it to `rank` dims varies along `axis` only."""
+    """The array as one number per channel, if broadcasting it varies along `axis` only."""
     if array.ndim > rank:
         return None
     shape = (1,) * (rank - array.ndim) + array.shape

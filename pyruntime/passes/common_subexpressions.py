@@ -9,7 +9,8 @@ import numpy as np
 from pyruntime.graph import Graph, Value
 from pyruntime.passes._pass import Pass
 
-# Bytes. Comparing large constants costs more than a duplicate; the file stores equal ones once anyway.
+# Bytes. Comparing large constants costs more than a duplicate; the file stores equal ones once
+# anyway.
 _MAX_COMPARED = 1 << 16
 
 
@@ -27,7 +28,7 @@ def _attribute_key(attributes: Any) -> str:
 
 
 def merge_common_subexpressions(graph: Graph) -> bool:
-    """Keeps the first of equal nodes. Attributes are frozen dataclasses, so equal text means equal."""
+    """Keeps the first of equal nodes. Attributes are dataclasses, so equal text means equal."""
     seen: dict[Any, list[Value]] = {}
     replaced: dict[int, Value] = {}
     kept = []

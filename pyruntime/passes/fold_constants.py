@@ -1,7 +1,8 @@
 """Computes at compile time what does not depend on the inputs: constants and shape arithmetic.
 
 Case 1: all inputs of a node are constants: it is run once by its reference.
-Case 2: the content of an output is known from the dimensions alone and has no symbol: it becomes a constant.
+Case 2: the content of an output is known from the dimensions alone and has no symbol: it becomes a
+constant.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from pyruntime.passes._pass import Pass
 
 _log = logging.getLogger(__name__)
 
-# Elements. Larger results (ConstantOfShape of a billion) would cost more in the file than they save in a run.
+# Elements. Larger results (ConstantOfShape of a billion) would cost more in the file than they save
+# in a run.
 MAX_ELEMENTS = 1 << 26
 
 

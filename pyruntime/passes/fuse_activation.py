@@ -1,6 +1,7 @@
 """Recognises activations that exporters write in pieces.
 
-Case 1: HardSwish: x * Clip(x + 3, 0, 6) / 6, the division before or after the product, or as a product with 1/6.
+Case 1: HardSwish: x * Clip(x + 3, 0, 6) / 6, the division before or after the product, or as a
+product with 1/6.
 Case 2: SiLU: x * Sigmoid(x).
 """
 

@@ -41,36 +41,41 @@ def _batch_normalization(node: Node, channels: int) -> tuple[Vector, Vector] | N
     return factor, bias - mean * factor
 
 
-def _affine(linear: Node, user: Node) -> tuple[Vector, Vector] | None:
-    """(factor, shift) such that user's output = linear's output * factor + shift."""
-    channels = output_channels(linear)
-    if user.operator is BATCH_NORMALIZATION:  # Case 1
-        if user.attributes.training or len(user.outputs) != 1:
-            return None
-        return _batch_normalization(user, channels) if linear.operator is CONV else None
-    if user.operator not in (ADD, SUB, MUL, DIV):
-        return None
-    position = 0 if user.inputs[0] is linear.outputs[0] else 1
-    other = user.inputs[1 - position]
+def _constant_operand(linear: Node, user: Node) -> tuple[Vector, bool] | None:
+    """The other operand of a binary user, one number per channel, and whether it is the first."""
+    first = user.inputs[1] is linear.outputs[0]
+    other = user.inputs[0 if first else 1]
     if other is None or other.constant is None or user.outputs[0].dims != linear.outputs[0].dims:
         return None
     rank = len(linear.outputs[0].dims)
-    vector = per_channel(other.constant, rank, channel_axis(linear), channels)
-    if vector is None:
+    vector = per_channel(other.constant, rank, channel_axis(linear), output_channels(linear))
+    return None if vector is None else (vector, first)
+
+
+def _affine(linear: Node, user: Node) -> tuple[Vector, Vector] | None:
+    """(factor, shift) such that user's output = linear's output * factor + shift."""
+    if user.operator is BATCH_NORMALIZATION:  # Case 1
+        if user.attributes.training or len(user.outputs) != 1 or linear.operator is not CONV:
+            return None
+        return _batch_normalization(user, output_channels(linear))
+    found = _constant_operand(linear, user) if user.operator in (ADD, SUB, MUL, DIV) else None
+    if found is None:
         return None
-    ones, zeros = np.ones(channels), np.zeros(channels)
+    vector, first = found
+    ones, zeros = np.ones(vector.size), np.zeros(vector.size)
     if user.operator is MUL:  # Case 2
         return vector, zeros
     if user.operator is DIV:
-        return (1.0 / vector, zeros) if position == 0 and np.all(vector != 0) else None
+        return None if first or not np.all(vector != 0) else (1.0 / vector, zeros)
     if user.operator is ADD:  # Case 3
         return ones, vector
-    return (ones, -vector) if position == 0 else (-ones, vector)
+    return (-ones, vector) if first else (ones, -vector)
 
 
 def _apply(graph: Graph, linear: Node, factor: Vector, shift: Vector) -> None:
     weights = linear.inputs[1]
-    assert weights is not None and weights.constant is not None
+    assert weights is not None
+    assert weights.constant is not None
     if not np.all(factor == 1.0):
         shape = [1] * weights.constant.ndim
         transposed = linear.operator is CONV or linear.attributes.trans_b

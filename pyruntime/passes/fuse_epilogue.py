@@ -1,4 +1,4 @@
-"""Fuses what follows a Conv or MatMul into its epilogue, so that no second pass over the output is needed.
+"""Fuses what follows a Conv or MatMul into its epilogue, to save passes over the output.
 
 Case 1: Add of another value of the same dims (the shortcut of a residual block).
 Case 2: Relu, or Clip with constant bounds.
@@ -19,7 +19,7 @@ from pyruntime.passes._match import (
     finish,
     has_clip,
     input_at,
-    is_linear,
+    is_bare,
     set_input,
     sole_user,
 )
@@ -69,10 +69,10 @@ def _fuse_clip(graph: Graph, consumers: Consumers, node: Node) -> bool:
 
 
 def fuse_epilogue(graph: Graph) -> bool:
-    """A block's last layer gets the shortcut: for Add of two layers, the later one takes the earlier one's result."""
+    """For an Add of two layers, the later one takes the earlier one's result."""
     changed = False
     for node in reversed(list(graph.nodes)):
-        if not is_linear(node) or node.outputs[0].dtype is not DType.F32:
+        if not is_bare(node) or node.outputs[0].dtype is not DType.F32:
             continue
         consumers = graph.consumers()
         if _fuse_residual(graph, consumers, node):

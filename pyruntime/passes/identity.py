@@ -2,7 +2,8 @@
 
 Case 1: Identity, and Dropout in inference.
 Case 2: Cast to the type the value has.
-Case 3: Reshape, Transpose, Squeeze, Unsqueeze, Expand, Tile, Flatten, Slice or Pad that changes neither dims nor order.
+Case 3: Reshape, Transpose, Squeeze, Unsqueeze, Expand, Tile, Flatten, Slice or Pad that changes
+neither dims nor order.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Q/DQ -> integer operators: the passes that turn a graph of quantise/dequantise pairs into one that stays integer.
+"""Q/DQ -> integer operators: a graph of quantise/dequantise pairs becomes one that stays integer.
 
-expand_qlinear -> signed -> propagate -> layers; each leaves a valid graph, so what one cannot match stays in float.
+expand_qlinear -> signed -> propagate -> layers; each leaves a valid graph, so what one cannot match
+stays in float.
 """

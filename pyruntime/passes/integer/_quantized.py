@@ -62,7 +62,7 @@ class Quantized:
 
 def _parameters(node: Node, q: Value) -> Quantized | None:
     scale, zero_point = node.inputs[1], input_at(node, 2)
-    if scale is None or scale.constant is None or getattr(node.attributes, "block_size", 0):
+    if scale is None or scale.constant is None or node.attributes.block_size != 0:
         return None
     if node.operator is DEQUANTIZE_LINEAR and node.attributes.out is not DType.F32:
         return None
@@ -128,7 +128,7 @@ def make_dequantize(graph: Graph, q: Value, scale: np.float32, zero_point: Any, 
     return graph.make(
         DEQUANTIZE_LINEAR,
         DequantizeAttributes(),
-        [q, graph.constant(np.float32(scale)), graph.constant(zero_point)],
+        [q, graph.constant(np.array(scale, np.float32)), graph.constant(zero_point)],
         [name],
         graph.unique("dequantize"),
     )

@@ -1,7 +1,8 @@
 """Turns what stands between integer layers into integer operators.
 
 Case 1: DQ, DQ -> Add or Mul (-> Relu or Clip) -> Q: one QBinary, the clip as bounds.
-Case 2: DQ -> any elementwise function of one value -> Q: a table of 256 entries, made by the function's reference.
+Case 2: DQ -> any elementwise function of one value -> Q: a table of 256 entries, made by the
+function's reference.
 Case 3: DQ -> average pooling -> Q: pooling of integers.
 """
 

@@ -1,5 +1,7 @@
-"""Writes QLinearConv and QLinearMatMul as Q/DQ pairs around Conv and MatMul, so that one set of passes serves both
-ways of saying it. The integer operators they become compute what QLinear* specifies.
+"""Writes QLinearConv and QLinearMatMul as Q/DQ pairs around Conv and MatMul.
+
+One set of passes then serves both ways of saying it; the integer operators that the pairs become
+compute what QLinear* specifies.
 """
 
 from __future__ import annotations
@@ -56,8 +58,10 @@ def _conv(graph: Graph, node: Node) -> list[Node] | None:
     bias = input_at(node, 8)
     if bias is not None:
         x_scale, w_scale = node.inputs[1], node.inputs[4]
-        assert x_scale is not None and x_scale.constant is not None
-        assert w_scale is not None and w_scale.constant is not None
+        assert x_scale is not None
+        assert x_scale.constant is not None
+        assert w_scale is not None
+        assert w_scale.constant is not None
         scale = (x_scale.constant.reshape(-1) * w_scale.constant.reshape(-1)).astype("float32")
         pair = graph.make(
             DEQUANTIZE_LINEAR,

@@ -1,8 +1,9 @@
 """Turns Conv and MatMul between DequantizeLinear and QuantizeLinear into integer layers.
 
-The scale of the accumulator, s_x * s_w[n] (/ s_y), is computed once here in float64 and stored as f32. A fused clip
-becomes bounds on the output integers, a fused residual stays fused. Without a QuantizeLinear behind it the layer gives
-f32. Padding is exact because it holds the input's zero point.
+The scale of the accumulator, s_x * s_w[n] (/ s_y), is computed once here in float64 and stored as
+f32. A fused clip becomes bounds on the output integers, a fused residual stays fused. Without a
+QuantizeLinear behind it the layer gives f32. Padding is exact because it holds the input's zero
+point.
 """
 
 from __future__ import annotations

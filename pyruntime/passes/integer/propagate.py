@@ -1,14 +1,18 @@
 """Moves dequantisation behind operators that only move or select data, so that they work on bytes.
 
 Case 1: all data inputs are dequantised with the same parameters: the operator runs on the integers.
-Case 2: Concat of inputs with different parameters, quantised afterwards: each input is requantised first.
+Case 2: Concat of inputs with different parameters, quantised afterwards: each input is requantised
+first.
 Case 3: DequantizeLinear then QuantizeLinear with equal parameters: both vanish.
 Case 4: the same with different parameters: one Requantize.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from pyruntime.graph import DType, Graph, Node, Value
 from pyruntime.ops.concat import CONCAT
@@ -25,9 +29,8 @@ from pyruntime.passes.integer._quantized import (
 from pyruntime.passes.integer.supported import keeps_scale
 
 
-def _typed_zero(quantized: Quantized) -> np.integer:
-    kind: np.integer = quantized.q.dtype.numpy.type(quantized.single_zero_point)
-    return kind
+def _typed_zero(quantized: Quantized) -> NDArray[Any]:
+    return np.array(quantized.single_zero_point, quantized.q.dtype.numpy)
 
 
 def _data_inputs(node: Node) -> list[int]:
@@ -100,7 +103,7 @@ def _cancel(graph: Graph, node: Node) -> list[Node] | None:
 
 
 def propagate(graph: Graph) -> bool:
-    """Applies the cases in one sweep in execution order, which carries a DQ through a whole chain."""
+    """Applies the cases in execution order, which carries a DQ through a whole chain."""
     changed = False
     for node in list(graph.nodes):
         replacement: list[Node] | None = None

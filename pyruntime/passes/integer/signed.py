@@ -1,7 +1,8 @@
-"""Makes 8-bit values signed: u8 with zero point z is s8 with zero point z - 128, byte for byte the top bit flipped.
+"""Makes 8-bit values signed: u8 with zero point z is s8 with zero point z - 128.
 
-After this every value between integer operators is s8, as the Program wants. u8 stays at graph inputs and outputs and
-where an operator other than DequantizeLinear reads it; a CastSign turns one into the other there.
+After this every value between integer operators is s8, as the Program wants. u8 stays at graph
+inputs and outputs and where an operator other than DequantizeLinear reads it; a CastSign turns one
+into the other there.
 
 Case 1: QuantizeLinear to u8.
 Case 2: DequantizeLinear from u8: a constant is rewritten, any other value goes through CastSign.

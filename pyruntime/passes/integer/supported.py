@@ -32,7 +32,7 @@ def makes_scale(node: Node) -> bool:
 
 
 def is_elementwise_function(node: Node) -> bool:
-    """Whether each output element is a function of one input element and constants: a table for 8 bits."""
+    """Whether each output element is a function of one input element: a table for 8 bits."""
     if len(node.outputs) != 1 or not is_unary_function(node.operator):
         return False
     return all(value is None or value.constant is not None for value in node.inputs[1:])
