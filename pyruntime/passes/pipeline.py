@@ -9,13 +9,13 @@ from pyruntime.errors import ArgumentError
 from pyruntime.graph import Graph
 from pyruntime.graph.verify import verify
 from pyruntime.passes._pass import Pass
+from pyruntime.passes.canonicalize import CANONICALIZE
 from pyruntime.passes.common_subexpressions import COMMON_SUBEXPRESSIONS
 from pyruntime.passes.dead_code import DEAD_CODE
 from pyruntime.passes.fold_constants import FOLD_CONSTANTS, FOLD_WEIGHTS
 from pyruntime.passes.fuse_activation import FUSE_ACTIVATION
 from pyruntime.passes.fuse_affine import FUSE_AFFINE
 from pyruntime.passes.fuse_epilogue import FUSE_EPILOGUE
-from pyruntime.passes.gemm_to_matmul import GEMM_TO_MATMUL
 from pyruntime.passes.identity import IDENTITY
 from pyruntime.passes.integer.between import BETWEEN
 from pyruntime.passes.integer.expand_qlinear import EXPAND_QLINEAR
@@ -30,7 +30,7 @@ FLOAT_PASSES: tuple[Pass, ...] = (
     FOLD_CONSTANTS,  # shape arithmetic and derived weights become constants that fusion can see
     IDENTITY,  # no-ops would hide neighbours from each other
     COMMON_SUBEXPRESSIONS,  # equal branches become one value with several users
-    GEMM_TO_MATMUL,  # one linear operator for the fusions
+    CANONICALIZE,  # one linear operator and one addition for the fusions
     FUSE_ACTIVATION,  # before a piece of the pattern is taken for a bias or a clip
     DEAD_CODE,  # pieces of patterns would count as users
     FUSE_AFFINE,  # needs bare layers: before clips and shortcuts are fused
