@@ -125,11 +125,6 @@ def shifted_to_s8(w: Array, zero_point: Array | int, column: tuple[int, ...] = (
     return shifted.astype(np.int8)
 
 
-def constant_of(value: Value | None) -> Array | None:
-    """The elements of a constant input, else None."""
-    return None if value is None else value.constant
-
-
 def zero_point_of(value: Value | None) -> Array | None:
     """The elements of a constant zero point; 0 where it is absent; None where it is computed."""
     return np.zeros((), np.int32) if value is None else value.constant

@@ -1,4 +1,4 @@
-"""QLinearConv and QLinearMatMul, and how passes turn them into QConv and QMatMul."""
+"""QLinearConv and QLinearMatMul. Passes write them as Q/DQ pairs first."""
 
 from __future__ import annotations
 
@@ -14,20 +14,15 @@ from pyruntime.ops._examples import example_ints
 from pyruntime.ops._inputs import optional, required
 from pyruntime.ops._operator import Array, Case, OnnxNode, Operator
 from pyruntime.ops._quantization import (
-    constant_of,
     product_scale,
     saturating_round,
-    shifted_to_s8,
 )
 from pyruntime.ops._requantize import widen, wrap
 from pyruntime.ops.conv import Geometry, convolve, read_geometry, resolve
 from pyruntime.ops.matmul import matmul_dims
-from pyruntime.ops.qconv import QCONV, QConvAttributes
-from pyruntime.ops.qelementwise import CAST_SIGN, CastSignAttributes
-from pyruntime.ops.qmatmul import QMATMUL, QMatMulAttributes
 
 if TYPE_CHECKING:
-    from pyruntime.graph.graph import Graph, Node, Value
+    from pyruntime.graph.graph import Value
 
 EIGHT_BITS = (DType.S8, DType.U8)
 
@@ -116,93 +111,6 @@ def _per_row(parameter: Array, rank: int) -> Array:
         if parameter.ndim == 1 and parameter.size > 1 and rank > 1
         else parameter
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Constants:
-    """What a QLinear node needs to become a Q node: all of it constant."""
-
-    w: Array  # s8, zero point subtracted
-    scale: Array  # f32, [1] or one per output channel
-    x_zero_point: int  # as s8
-    y_zero_point: int  # as s8
-
-
-def _constants(node: Node, column: tuple[int, ...]) -> _Constants | None:
-    arrays = [constant_of(optional(node.inputs, index)) for index in range(1, 8)]
-    x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero = arrays
-    if x_scale is None or x_zero is None or w is None or w_scale is None:
-        return None
-    if w_zero is None or y_scale is None or y_zero is None:
-        return None
-    if any(p.size != 1 for p in (x_scale, x_zero, y_scale, y_zero)):
-        return None
-    if any(p.size != 1 and p.ndim != 1 for p in (w_scale, w_zero)):
-        return None
-    shifted = shifted_to_s8(w, w_zero, column)
-    scale = product_scale(x_scale, w_scale, y_scale)
-    if shifted is None or not np.all(np.isfinite(scale) & (scale > np.finfo(np.float32).tiny)):
-        return None
-    zeros = [int(z.reshape(())) - (128 if z.dtype == np.uint8 else 0) for z in (x_zero, y_zero)]
-    return _Constants(shifted, scale, *zeros)
-
-
-def _signed_chain(
-    graph: Graph, node: Node, build: object, operands: list[Value | None]
-) -> list[Node]:
-    """Nodes [CastSign?, Q node, CastSign?]; the last one's output stands for the old output."""
-    nodes: list[Node] = []
-    x = required(operands, 0)
-    if x.dtype is DType.U8:
-        nodes.append(graph.make(CAST_SIGN, CastSignAttributes(), [x]))
-        x = nodes[-1].outputs[0]
-    operator = QCONV if isinstance(build, QConvAttributes) else QMATMUL
-    nodes.append(graph.make(operator, build, [x, *operands[1:]], name=node.name))
-    if node.outputs[0].dtype is DType.U8:
-        nodes.append(graph.make(CAST_SIGN, CastSignAttributes(), [nodes[-1].outputs[0]]))
-    return nodes
-
-
-def qlinear_conv_as_qconv(graph: Graph, node: Node) -> list[Node] | None:
-    """The same computation as nodes [CastSign?, QConv, CastSign?], not yet placed.
-
-    The output of the last one replaces that of `node`.
-
-    Returns:
-        None where a scale, zero point or the weights are not constant, or w - w_zero_point needs
-        more than 8 bits.
-    """
-    attributes: QLinearConvAttributes = node.attributes
-    x, w, bias = required(node.inputs, 0), required(node.inputs, 3), optional(node.inputs, 8)
-    constants = _constants(node, (-1,) + (1,) * (len(w.dims) - 1))
-    if constants is None or (bias is not None and bias.constant is None):
-        return None
-    build = QConvAttributes(
-        attributes.strides,
-        attributes.pads,
-        attributes.dilations,
-        attributes.group,
-        attributes.auto_pad,
-        x_zero_point=constants.x_zero_point,
-        y_zero_point=constants.y_zero_point,
-    )
-    weights = graph.constant(constants.w, graph.unique(w.name))
-    scale = graph.constant(constants.scale, graph.unique(f"{w.name}.scale"))
-    return _signed_chain(graph, node, build, [x, weights, bias, scale])
-
-
-def qlinear_matmul_as_qmatmul(graph: Graph, node: Node) -> list[Node] | None:
-    """The same as [CastSign?, QMatMul, CastSign?], not yet placed; see `qlinear_conv_as_qconv`."""
-    a, b = required(node.inputs, 0), required(node.inputs, 3)
-    constants = _constants(node, (-1,))
-    if constants is None or (constants.scale.size > 1 and len(b.dims) < 2):
-        return None
-    build = QMatMulAttributes(
-        x_zero_point=constants.x_zero_point, y_zero_point=constants.y_zero_point
-    )
-    weights = graph.constant(constants.w, graph.unique(b.name))
-    scale = graph.constant(constants.scale, graph.unique(f"{b.name}.scale"))
-    return _signed_chain(graph, node, build, [a, weights, None, scale])
 
 
 def _f32(*values: float) -> Array:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pyruntime.graph import DType, Graph
+from pyruntime.graph import DType, Graph, Value
 from pyruntime.graph.verify import verify
+from pyruntime.ops import Operator
 from pyruntime.ops.binary import ADD, MUL
 from pyruntime.ops.concat import CONCAT
 from pyruntime.ops.conv import CONV, ConvAttributes
 from pyruntime.ops.flatten import FLATTEN
 from pyruntime.ops.matmul import MATMUL, MatMulAttributes
 from pyruntime.ops.pool import AVERAGE_POOL, GLOBAL_AVERAGE_POOL, MAX_POOL
+from pyruntime.ops.qlinear import QLINEAR_CONV, QLINEAR_MATMUL
 from pyruntime.ops.quantize_linear import DEQUANTIZE_LINEAR, DequantizeAttributes
 from pyruntime.ops.unary import HARD_SWISH, RELU, SIGMOID
 from pyruntime.passes.pipeline import optimize
@@ -151,3 +153,27 @@ def test_scale_per_row_of_matmul_weights_is_not_an_output_scale() -> None:
     after = optimize(graph)
     assert "QMatMul" not in operators(after)
     np.testing.assert_allclose(run(after, sample((2, 6))), run(graph, sample((2, 6))), rtol=1e-5)
+
+
+@pytest.mark.parametrize("operator", [QLINEAR_CONV, QLINEAR_MATMUL])
+def test_qlinear_gives_the_same_bytes(operator: Operator) -> None:
+    converted = 0
+    for case in operator.cases:
+        graph = Graph()
+        values: list[Value | None] = []
+        for index, array in enumerate(case.inputs):
+            value = None if array is None else graph.constant(array)
+            if index == 0 and value is not None:
+                value.constant = None
+                value.name = "x"
+                graph.inputs.append(value)
+            values.append(value)
+        graph.outputs.append(graph.append(operator, case.attributes, values).outputs[0])
+        graph.output_names.append("y")
+        after = optimize(graph)
+        verify(after)
+        x = case.inputs[0]
+        assert x is not None
+        np.testing.assert_array_equal(run(after, x), run(graph, x), err_msg=case.name)
+        converted += any(name in ("QConv", "QMatMul") for name in operators(after))
+    assert converted >= 2
