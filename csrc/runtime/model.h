@@ -1,0 +1,51 @@
+// A loaded model: its file, program and decoded constants. Immutable and shared by sessions and
+// bindings.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/status.h"
+#include "runtime/constants.h"
+#include "runtime/model_file.h"
+#include "runtime/program.h"
+
+namespace pyrt {
+
+struct LoadOptions {
+  bool verify = true;                  // compare the checksum
+  bool host = false;                   // host steps have a callback
+  size_t max_bytes = size_t{1} << 46;  // of decoded constants, and of each binding
+};
+
+class Model {
+ public:
+  static Result<std::shared_ptr<const Model>> load(std::shared_ptr<const Bytes> bytes,
+                                                   const LoadOptions& options);
+  // A model without a file, made of a program that the caller built: single kernel calls.
+  static Result<std::shared_ptr<const Model>> from_program(Program program,
+                                                           std::vector<Constant> constants);
+
+  const Program& program() const { return program_; }
+  const std::vector<Constant>& constants() const { return constants_; }
+  // Text of the program, for tools; empty without a file.
+  std::span<const std::byte> program_text() const;
+  const ModelFile* file() const { return file_ ? &*file_ : nullptr; }
+  // Bytes that decoded constants take beyond the file.
+  size_t decoded_bytes() const;
+  // A hash of the constant's elements, computed once.
+  uint64_t constant_hash(int constant) const;
+
+ private:
+  Model() = default;
+  void start_hashes();
+
+  std::optional<ModelFile> file_;
+  Program program_;
+  std::vector<Constant> constants_;
+  mutable std::unique_ptr<std::atomic<uint64_t>[]> hashes_;  // 0: not computed yet
+};
+
+}  // namespace pyrt
