@@ -6,7 +6,6 @@ Dtype names are those of csrc/base/dtype.h. bf16 arrays are uint16; u4 and s4 ar
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict, overload
 
-import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Buffer
 

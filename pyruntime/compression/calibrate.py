@@ -218,7 +218,8 @@ def iterate_samples(
     unknown = [name for name in calibration if name not in names]
     if missing or unknown:
         raise ArgumentError(
-            f"calibration data: missing inputs {missing}, unknown inputs {unknown}; the model has {names}"
+            f"calibration data: missing inputs {missing}, unknown inputs {unknown}; "
+            f"the model has {names}"
         )
     arrays = {name: np.asarray(calibration[name]) for name in names}
     counts = {name: array.shape[0] if array.ndim else 0 for name, array in arrays.items()}

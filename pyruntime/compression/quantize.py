@@ -200,7 +200,7 @@ def _insert_pair(
 
 
 def store_int8(graph: Graph, *, exclude: Sequence[str] = ()) -> tuple[Graph, Record]:
-    """8-bit weights with one scale per output channel in the file; the arithmetic stays in float."""
+    """8-bit weights, one scale per output channel, in the file; the arithmetic stays in float."""
     return _store(graph, exclude, "int8 weights", 8)
 
 

@@ -16,8 +16,8 @@ from pyruntime.onnx_import.load import expand_functions, load, onnx_package
 from pyruntime.onnx_import.opset import Found, domain_of, find_reader, opset_versions, refuse
 from pyruntime.onnx_import.tensors import to_array, to_dense
 from pyruntime.ops._content import known_array, propagate_content
+from pyruntime.ops._onnx_types import onnx_dtype
 from pyruntime.ops._operator import Array
-from pyruntime.ops._types import onnx_dtype
 
 # What a damaged node makes readers and type inference stumble over.
 _DAMAGE = (KeyError, IndexError, ValueError, TypeError, AttributeError, ArithmeticError)

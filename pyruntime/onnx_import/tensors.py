@@ -10,8 +10,8 @@ import numpy as np
 
 from pyruntime.errors import FormatError
 from pyruntime.graph.types import DType
+from pyruntime.ops._onnx_types import onnx_dtype
 from pyruntime.ops._operator import Array
-from pyruntime.ops._types import onnx_dtype
 
 _FOUR_BIT = (DType.U4, DType.S4)
 

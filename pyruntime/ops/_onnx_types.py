@@ -1,11 +1,12 @@
-"""The numbers that ONNX attributes use for element types (TensorProto.DataType)."""
+"""ONNX's numbers for element types."""
 
 from __future__ import annotations
 
-from pyruntime.errors import DTypeError
+from pyruntime.errors import FormatError, UnsupportedError
 from pyruntime.graph.types import DType
 
-ONNX_DTYPES = {
+# TensorProto.DataType; the numbers are part of ONNX's file format.
+_DTYPES = {
     1: DType.F32,
     2: DType.U8,
     3: DType.S8,
@@ -22,14 +23,37 @@ ONNX_DTYPES = {
     21: DType.U4,
     22: DType.S4,
 }
+_REFUSED = {
+    8: "strings",
+    14: "complex numbers",
+    15: "complex numbers",
+    17: "float8",
+    18: "float8",
+    19: "float8",
+    20: "float8",
+    23: "float4",
+    24: "float8 scales",
+    25: "2-bit integers",
+    26: "2-bit integers",
+}
 
 
-def dtype_of_onnx(number: int) -> DType:
-    """The element type with that number.
+def onnx_dtype(number: int, where: str) -> DType:
+    """The DType of an ONNX element type.
 
     Raises:
-        DTypeError: this library has no such type.
+        UnsupportedError: ONNX has it, we do not.
+        FormatError: there is no such type.
     """
-    if number not in ONNX_DTYPES:
-        raise DTypeError(f"ONNX element type {number} is not supported; convert the model first")
-    return ONNX_DTYPES[number]
+    if number in _DTYPES:
+        return _DTYPES[number]
+    if number in _REFUSED:
+        raise UnsupportedError(
+            f"{where}: {_REFUSED[number]} are not supported; cast them away before export"
+        )
+    raise FormatError(f"{where}: element type {number} does not exist; the model is damaged")
+
+
+def is_known(number: int) -> bool:
+    """Whether the IR has this ONNX element type."""
+    return number in _DTYPES

@@ -14,7 +14,7 @@ from pyruntime.graph.dims import Dim
 from pyruntime.graph.types import DType, ValueType
 from pyruntime.ops._examples import example
 from pyruntime.ops._inputs import optional, required
-from pyruntime.ops._onnx_types import dtype_of_onnx
+from pyruntime.ops._onnx_types import onnx_dtype
 from pyruntime.ops._operator import Array, Case, Lowering, OnnxNode, Operator
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _from_onnx(node: OnnxNode) -> tuple[AttentionAttributes, list[Value | None]]
         query_heads=int(found.get("q_num_heads", 0)),
         key_heads=int(found.get("kv_num_heads", 0)),
         softcap=float(found.get("softcap", 0.0)),
-        precision=dtype_of_onnx(precision) if precision else None,
+        precision=onnx_dtype(precision, node.where) if precision else None,
         scores_stage=int(found.get("qk_matmul_output_mode", 0)),
         left_window=int(found.get("left_window_size", -1)),
         right_window=int(found.get("right_window_size", -1)),

@@ -11,9 +11,9 @@ import numpy as np
 from pyruntime.graph.types import DType, ValueType
 from pyruntime.ops._examples import example, example_ints
 from pyruntime.ops._inputs import required
+from pyruntime.ops._onnx_types import onnx_dtype
 from pyruntime.ops._operator import Array, Case, Lowering, OnnxNode, Operator
 from pyruntime.ops._pointwise import UndecidedError, quiet
-from pyruntime.ops._types import onnx_dtype
 
 if TYPE_CHECKING:
     from pyruntime.graph.graph import Node, Value

@@ -12,8 +12,8 @@ from pyruntime.errors import ShapeError
 from pyruntime.graph.types import DType, ValueType
 from pyruntime.ops._examples import example
 from pyruntime.ops._inputs import required
+from pyruntime.ops._onnx_types import onnx_dtype
 from pyruntime.ops._operator import Array, Case, OnnxNode, Operator
-from pyruntime.ops._types import onnx_dtype
 
 if TYPE_CHECKING:
     from pyruntime.graph.graph import Value

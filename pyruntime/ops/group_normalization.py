@@ -12,7 +12,6 @@ from pyruntime.errors import ShapeError
 from pyruntime.graph.types import DType, ValueType
 from pyruntime.ops._examples import example
 from pyruntime.ops._inputs import required
-from pyruntime.ops._onnx_types import dtype_of_onnx
 from pyruntime.ops._operator import Array, Case, Lowering, OnnxNode, Operator
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def _group(node: OnnxNode, per_group: bool) -> GroupNormalizationAttributes:
         groups=int(found["num_groups"]),
         epsilon=float(found.get("epsilon", 1e-5)),
         per_group=per_group,
-        stash=dtype_of_onnx(int(found.get("stash_type", 1))),
+        stash=onnx_dtype(int(found.get("stash_type", 1)), node.where),
     )
 
 

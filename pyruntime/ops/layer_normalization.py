@@ -11,7 +11,6 @@ import numpy as np
 from pyruntime.graph.types import DType, ValueType
 from pyruntime.ops._examples import example
 from pyruntime.ops._inputs import normal_axis, optional, required
-from pyruntime.ops._onnx_types import dtype_of_onnx
 from pyruntime.ops._operator import Array, Case, Lowering, OnnxNode, Operator
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def _from_onnx(node: OnnxNode) -> tuple[LayerNormalizationAttributes, list[Value
     attributes = LayerNormalizationAttributes(
         axis=int(found.get("axis", -1)),
         epsilon=float(found.get("epsilon", 1e-5)),
-        stash=dtype_of_onnx(int(found.get("stash_type", 1))),
+        stash=onnx_dtype(int(found.get("stash_type", 1)), node.where),
     )
     return attributes, list(node.inputs)
 

@@ -12,7 +12,7 @@ from pyruntime.errors import DTypeError
 from pyruntime.graph.types import DType, ValueType
 from pyruntime.ops._examples import example, example_ints
 from pyruntime.ops._inputs import optional, required
-from pyruntime.ops._onnx_types import dtype_of_onnx
+from pyruntime.ops._onnx_types import onnx_dtype
 from pyruntime.ops._operator import Array, Case, Lowering, OnnxNode, Operator
 from pyruntime.ops._quantization import (
     RANGES,
@@ -67,7 +67,7 @@ def _quantize_from_onnx(node: OnnxNode) -> tuple[QuantizeAttributes, list[Value 
     found = node.attributes
     zero_point = optional(node.inputs, 2)
     named = int(found.get("output_dtype", 0))
-    out = dtype_of_onnx(named) if named else DType.U8
+    out = onnx_dtype(named, node.where) if named else DType.U8
     if zero_point is not None:
         out = zero_point.dtype
     if out not in RANGES:
@@ -77,7 +77,7 @@ def _quantize_from_onnx(node: OnnxNode) -> tuple[QuantizeAttributes, list[Value 
         axis=int(found.get("axis", 1)),
         block_size=int(found.get("block_size", 0)),
         out=out,
-        precision=dtype_of_onnx(precision) if precision else None,
+        precision=onnx_dtype(precision, node.where) if precision else None,
     )
     return attributes, list(node.inputs)
 
@@ -88,7 +88,7 @@ def _dequantize_from_onnx(node: OnnxNode) -> tuple[DequantizeAttributes, list[Va
     attributes = DequantizeAttributes(
         axis=int(found.get("axis", 1)),
         block_size=int(found.get("block_size", 0)),
-        out=dtype_of_onnx(named) if named else required(node.inputs, 1).dtype,
+        out=onnx_dtype(named, node.where) if named else required(node.inputs, 1).dtype,
     )
     return attributes, list(node.inputs)
 
