@@ -12,6 +12,7 @@ from pyruntime.errors import ShapeError
 from pyruntime.graph.types import DType, ValueType
 from pyruntime.ops._examples import example
 from pyruntime.ops._inputs import required
+from pyruntime.ops._onnx_types import onnx_dtype
 from pyruntime.ops._operator import Array, Case, Lowering, OnnxNode, Operator
 
 if TYPE_CHECKING:
