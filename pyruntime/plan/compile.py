@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pyruntime.errors import UnsupportedError
 from pyruntime.graph.graph import Graph
+from pyruntime.passes.pipeline import optimize as run_passes
 from pyruntime.plan import file
 from pyruntime.plan.inputs import fold_input
 from pyruntime.plan.lower import lower
@@ -28,11 +29,7 @@ def to_program(graph: Graph, *, optimize: bool = True) -> Program:
         UnsupportedError, ShapeError, DTypeError: something in the graph cannot be compiled; the
         node is named.
     """
-    if optimize:
-        from pyruntime.passes.pipeline import optimize as run_passes
-
-        graph = run_passes(graph)
-    return lower(graph)
+    return lower(run_passes(graph) if optimize else graph)
 
 
 def compile(

@@ -157,7 +157,7 @@ def test_out_may_not_overlap(session: Session) -> None:
         ({"x": X}, ArgumentError, "input 's' is missing.*'x' 's'"),
         ({"x": X, "s": S, "z": S}, ArgumentError, "'z'.*takes 'x' 's'"),
         ({"x": X, "S": S}, ArgumentError, "'s'"),
-        ({"x": X[:, :3], "s": S}, ShapeError, r"'x'.*\[2, 3\].*\[N, 4\]|'x'.*3.*4"),
+        ({"x": X[:, :3], "s": S}, ShapeError, r"'x' has dims \[2, 3\].*\[2, 4\]"),
         ({"x": X[0], "s": S}, ShapeError, "'x'"),
         ({"x": X.astype(np.float64), "s": S}, DTypeError, "'x'.*float64.*f32.*astype"),
         ({"x": X, "s": S.astype(np.int32)}, DTypeError, r"'s'.*int32.*f32"),
@@ -316,7 +316,7 @@ def test_paths(tmp_path: Path, mmap: bool) -> None:
 
 
 def test_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises((ArgumentError, OSError), match=r"nothing\.pyrt"):
+    with pytest.raises(ArgumentError, match=r"nothing\.pyrt"):
         Session(tmp_path / "nothing.pyrt")
 
 
