@@ -11,7 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, overload
 
-from pyruntime import _core
+from pyruntime._core import CancelToken
+from pyruntime._core import Session as NativeSession
 from pyruntime.errors import ArgumentError
 from pyruntime.host import HostSteps
 from pyruntime.kernels import Candidate, OperandInfo, StepInfo, cpu, step_infos, trial_shapes
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from pyruntime.preprocess import Preprocess
 
     Array = NDArray[Any]
-
-CancelToken = _core.CancelToken
 
 __all__ = [
     "CancelToken",
@@ -121,7 +120,7 @@ class Session:
             "costs": dict(costs or {}),
             "rows": rows,
         }
-        self._native: Any = _core.Session(
+        self._native: Any = NativeSession(
             source,
             threads=threads or 0,
             isa=isa or "",
