@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 # (dtype, dims) of one that comes with the call, or None where an optional one is absent.
 Operands: TypeAlias = "Sequence[Array | tuple[str, Sequence[int]] | None]"
 
-# Sizes tried for free dims when nobody gave any: small first; images often need more.
-_TRIAL_SIZES = (1, 32, 224, 640)
+# Sizes tried for free dims when nobody gave any: small first; images often need more, and text
+# recognition wants lines of 32 or 48 pixels.
+_TRIAL_SIZES = (1, 32, 48, 64, 224, 640)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,9 +249,13 @@ def trial_shapes(native: Any) -> list[list[int]] | None:
         ShapeError: it accepts none of the sizes tried.
     """
     dims = [item[2] for item in native.inputs]
+    batch = {shape[0] for shape in dims if shape}  # one sample is enough
     failure: ShapeError | None = None
     for size in _TRIAL_SIZES:
-        shapes = [[dim if isinstance(dim, int) else size for dim in shape] for shape in dims]
+        shapes = [
+            [dim if isinstance(dim, int) else 1 if dim in batch else size for dim in shape]
+            for shape in dims
+        ]
         try:
             native.prepare(shapes)
         except ShapeError as error:
