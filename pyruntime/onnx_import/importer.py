@@ -18,6 +18,7 @@ from pyruntime.onnx_import.tensors import to_array, to_dense
 from pyruntime.ops._content import known_array, propagate_content
 from pyruntime.ops._onnx_types import onnx_dtype
 from pyruntime.ops._operator import Array
+from pyruntime.ops._shapes import DynamicSizeError
 
 # What a damaged node makes readers and type inference stumble over.
 _DAMAGE = (KeyError, IndexError, ValueError, TypeError, AttributeError, ArithmeticError)
@@ -46,9 +47,14 @@ def import_onnx(source: Any, constants: Mapping[str, Array] | None = None) -> Gr
     """
     onnx = onnx_package()
     model, folder = load(onnx, source)
-    model = expand_functions(onnx, model)
-    versions = opset_versions(model.opset_import, onnx.defs.onnx_opset_version())
-    return _Importer(onnx, model.graph, folder, versions).run(dict(constants or {}))
+    try:
+        model = expand_functions(onnx, model)
+        versions = opset_versions(model.opset_import, onnx.defs.onnx_opset_version())
+        return _Importer(onnx, model.graph, folder, versions).run(dict(constants or {}))
+    except PyruntimeError:
+        raise
+    except _DAMAGE as error:  # such as names that are not UTF-8, which protobuf gives as bytes
+        raise FormatError(f"the model is damaged ({type(error).__name__}: {error})") from error
 
 
 @dataclass(slots=True)
@@ -77,7 +83,6 @@ class _Importer:
     node_names: set[str] = field(default_factory=set)
     params: dict[str, Dim] = field(default_factory=dict)
     symbols: set[str] = field(default_factory=set)
-    floats: dict[int, Array] = field(default_factory=dict)
     depth: int = 0
 
     def run(self, constants: dict[str, Array]) -> Graph:
@@ -274,9 +279,10 @@ class _Importer:
                 name,
             )
         except PyruntimeError as error:
-            if where in str(error):
-                raise
-            raise type(error)(f"{where}: {error}") from error
+            # What a reader or `infer` says is wrong with its arguments came from the file.
+            kind = FormatError if isinstance(error, ArgumentError) else type(error)
+            text = str(error) if where in str(error) else f"{where}: {error}"
+            raise kind(text) from error
         except _DAMAGE as error:
             raise FormatError(
                 f"{where}: its attributes or inputs do not fit the operator "
@@ -287,7 +293,7 @@ class _Importer:
         for label, value in zip(labels, made.outputs, strict=False):
             if label:
                 self._define(label, value)
-        propagate_content(made, self.floats)
+        propagate_content(made)
 
     def _constants(self, found: Found, attributes: Any, labels: list[str]) -> None:
         """A node without inputs: its outputs are constants."""
@@ -342,9 +348,9 @@ class _Importer:
             )
         if not proto.input:
             raise FormatError(f"{where}: has no condition; the model is damaged")
-        condition = known_array(self._value(proto.input[0], where), self.floats)
+        condition = known_array(self._value(proto.input[0], where))
         if condition is None or condition.size != 1:
-            raise UnsupportedError(
+            raise DynamicSizeError(
                 f"{where}: its condition is only known at run time; fix the input it comes from "
                 "(import_onnx(..., constants={'name': array})) or export the model with one branch"
             )

@@ -6,13 +6,14 @@ Case 2: some hold expressions: the reference runs on object arrays, if the opera
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyruntime.errors import PyruntimeError
+from pyruntime.graph.dims import Expr
 from pyruntime.graph.types import DType
 from pyruntime.ops._operator import MAX_CONTENT, Array, content_of
 
@@ -30,29 +31,30 @@ def as_content(array: Array) -> NDArray[np.object_]:
     return plain
 
 
-def known_array(value: Value, floats: MutableMapping[int, Array]) -> Array | None:
+def known_array(value: Value) -> Array | None:
     """The elements of a small value that do not depend on input dims, or None."""
     if value.constant is not None:
         return value.constant if value.constant.size <= MAX_CONTENT else None
-    if value.content is not None:
-        if all(isinstance(element, int) for element in value.content.flat):
-            return value.content.astype(value.dtype.numpy)
+    if value.content is None or any(isinstance(element, Expr) for element in value.content.flat):
         return None
-    return floats.get(id(value))
+    return value.content.astype(value.dtype.numpy)
 
 
 def _symbolic(value: Value) -> Array | None:
+    if value.dtype.is_float:
+        return None
     if value.dtype is DType.BOOL and value.constant is not None:
         return as_content(value.constant) if value.constant.size <= MAX_CONTENT else None
     return content_of(value)
 
 
-def propagate_content(node: Node, floats: MutableMapping[int, Array]) -> None:
-    """Sets the content of the node's integer and bool outputs, where it follows from its inputs.
+def propagate_content(node: Node) -> None:
+    """Sets the content of the node's outputs where it follows from its inputs.
+
+    Floats are known or not (Case 1); only integers and bools may be expressions.
 
     Args:
         node: appended last, so its inputs have their content already.
-        floats: id(value) -> elements of small float values that are known; extended here.
     """
     size = 0
     for output in node.outputs:
@@ -61,7 +63,7 @@ def propagate_content(node: Node, floats: MutableMapping[int, Array]) -> None:
         size += int(np.prod([int(d) for d in output.dims if isinstance(d, int)], dtype=object))
     if size > MAX_CONTENT or all(value is None for value in node.inputs):
         return
-    known = _arrays(node, lambda value: known_array(value, floats))
+    known = _arrays(node, known_array)
     symbolic = None
     if known is None and node.operator.shape_arithmetic:
         symbolic = _arrays(node, _symbolic)
@@ -73,11 +75,7 @@ def propagate_content(node: Node, floats: MutableMapping[int, Array]) -> None:
     except _UNKNOWN:
         return
     for output, result in zip(node.outputs, results, strict=False):
-        if output.dtype.is_float:
-            if known is not None:
-                floats[id(output)] = result
-        else:
-            output.content = result if result.dtype == object else as_content(result)
+        output.content = result if result.dtype == object else as_content(result)
 
 
 def _arrays(node: Node, find: Callable[[Value], Array | None]) -> list[Array | None] | None:

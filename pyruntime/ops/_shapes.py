@@ -19,7 +19,7 @@ INT64_MAX = 2**63 - 1
 
 
 class DynamicSizeError(UnsupportedError):
-    """The elements of a runtime input decide the size of a tensor."""
+    """The elements of a runtime input decide the size of a tensor, or which branch is taken."""
 
 
 def known_dims(inputs: Sequence[Value | None], index: int) -> tuple[Dim, ...]:

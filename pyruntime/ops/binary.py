@@ -171,9 +171,8 @@ def _shift(
     attributes: BitShiftAttributes, inputs: Sequence[Array | None], outputs: int
 ) -> list[Array]:
     a, b = required(inputs, 0), required(inputs, 1)
-    shift = np.left_shift if attributes.direction == "LEFT" else np.right_shift
-    # C leaves shifts beyond the width open; all bits fall off, as when shifting step by step.
-    return [np.where(b >= a.dtype.itemsize * 8, 0, shift(a, b)).astype(a.dtype)]
+    # Beyond the width numpy goes on as step by step: zeros come in, or the sign from the left.
+    return [np.asarray((np.left_shift if attributes.direction == "LEFT" else np.right_shift)(a, b))]
 
 
 BIT_SHIFT = Operator(

@@ -11,6 +11,7 @@ import numpy as np
 from pyruntime.errors import ShapeError, UnsupportedError
 from pyruntime.graph.dims import Dim, dim_max
 from pyruntime.graph.types import ValueType
+from pyruntime.ops._content import known_array
 from pyruntime.ops._inputs import check_same_dtype, required
 from pyruntime.ops._operator import Array, Case, Operator
 from pyruntime.ops._pointwise import read_plain
@@ -38,13 +39,14 @@ def _infer(attributes: None, inputs: Sequence[Value | None], outputs: int) -> li
     numbers: list[float] = []
     for index in range(3):
         value = required(inputs, index)
-        if value.constant is None:
+        known = known_array(value)
+        if known is None:
             raise DynamicSizeError(
                 f"input {index} ('{value.name}') decides the size of the output but is only known "
                 "at run time; fix the model inputs it comes from: "
                 "import_onnx(..., constants={'name': array})"
             )
-        numbers.append(float(value.constant.reshape(())))
+        numbers.append(float(known.reshape(())))
     first, last, step = numbers
     if step == 0:
         raise ShapeError("delta is 0; the model is damaged")

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyruntime.errors import UnsupportedError
 from pyruntime.graph.types import DType, ValueType
 from pyruntime.ops._examples import example, example_ints
 from pyruntime.ops._inputs import normal_axis, optional, required
 from pyruntime.ops._operator import Array, Case, Lowering, OnnxNode, Operator, content_of
+from pyruntime.ops._shapes import DynamicSizeError
 
 if TYPE_CHECKING:
     from pyruntime.graph.graph import Node, Value
@@ -61,7 +61,7 @@ def _known_axes(attributes: ReduceAttributes, inputs: Sequence[Value | None], ra
         return _axes(attributes, (), rank)
     listed = content_of(value)
     if listed is None or not all(isinstance(axis, int) for axis in listed.flat):
-        raise UnsupportedError(
+        raise DynamicSizeError(
             f"axes '{value.name}' are computed when the model runs, so the output has no known "
             "rank; make them a constant"
         )
