@@ -33,12 +33,30 @@ class _Compiled:
         data = compile_graph(graph)
         assert data is not None  # compile() without a path gives bytes
         self.inputs = {value.name: value.dtype for value in graph.inputs}
-        self.outputs = list(graph.output_names)
+        values = zip(graph.output_names, graph.outputs, strict=True)
+        self.outputs = {name: value.dtype for name, value in values}
         self.session = Session(data)
 
     def run(self, feeds: Mapping[str, Array]) -> tuple[Array, ...]:
-        outputs = self.session.run({name: feeds[name] for name in self.inputs})
-        return tuple(outputs[name] for name in self.outputs)
+        given = {name: _plain(feeds[name], dtype) for name, dtype in self.inputs.items()}
+        outputs = self.session.run(given)
+        return tuple(_typed(outputs[name], dtype) for name, dtype in self.outputs.items())
+
+
+def _plain(array: Array, dtype: DType) -> Array:
+    """As Session takes it: it knows numpy's own types only."""
+    if dtype is DType.BF16:
+        return array.view(np.uint16)
+    if dtype in (DType.U4, DType.S4):
+        return array.astype(np.uint8 if dtype is DType.U4 else np.int8)
+    return array
+
+
+def _typed(array: Array, dtype: DType) -> Array:
+    """As ONNX users expect it: with the types of ml_dtypes."""
+    if dtype is DType.BF16:
+        return array.view(dtype.numpy)
+    return array.astype(dtype.numpy) if dtype in (DType.U4, DType.S4) else array
 
 
 class BackendRep:

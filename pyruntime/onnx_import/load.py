@@ -80,6 +80,7 @@ def expand_functions(onnx: Any, model: Any) -> Any:
         )
         model = _inline(lambda: onnx.inliner.inline_local_functions(model, mixed))
     newest = onnx.defs.onnx_opset_version()
+    expand = onnx.inliner.inline_selected_functions
     for _ in range(_ROUNDS):
         versions = opset_versions(model.opset_import, newest)
         expandable = {
@@ -90,10 +91,9 @@ def expand_functions(onnx: Any, model: Any) -> Any:
         }
         if not expandable:
             break
+        filled = _with_defaults(onnx, model, expandable, versions)
         try:
-            model = onnx.inliner.inline_selected_functions(
-                model, sorted(expandable), inline_schema_functions=True
-            )
+            model = expand(filled, sorted(expandable), inline_schema_functions=True)
         except Exception:  # it may lack types; then the operators are refused by name
             break
     return model
@@ -117,6 +117,24 @@ def _has_function(onnx: Any, node: Any, versions: dict[str, int]) -> bool:
     except onnx.defs.SchemaError:
         return False
     return bool(schema.has_function or schema.has_context_dependent_function)
+
+
+def _with_defaults(
+    onnx: Any, model: Any, expandable: set[tuple[str, str]], versions: dict[str, int]
+) -> Any:
+    """A copy whose nodes to be expanded spell out the defaults that the inliner leaves open."""
+    filled = onnx.ModelProto()
+    filled.CopyFrom(model)
+    for node in filled.graph.node:
+        if (node.domain, node.op_type) not in expandable:
+            continue
+        domain = domain_of(node.domain)
+        schema = onnx.defs.get_schema(node.op_type, versions.get(domain, 1), domain)
+        given = {attribute.name for attribute in node.attribute}
+        for name, attribute in schema.attributes.items():
+            if name not in given and attribute.default_value.name:
+                node.attribute.append(attribute.default_value)
+    return filled
 
 
 def _refuse_recursion(model: Any) -> None:

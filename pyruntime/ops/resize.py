@@ -12,10 +12,12 @@ import numpy as np
 
 from pyruntime.errors import ShapeError, UnsupportedError
 from pyruntime.graph.types import DType, ValueType
+from pyruntime.ops._content import known_array
 from pyruntime.ops._examples import example, example_ints
 from pyruntime.ops._inputs import normal_axis, optional, required
 from pyruntime.ops._interpolation import apply_weights, cubic, nearest_index, positions, weights
 from pyruntime.ops._operator import Array, Case, Lowering, OnnxNode, Operator, content_of
+from pyruntime.ops._shapes import DynamicSizeError
 from pyruntime.ops._spatial import as_ints, ints
 
 if TYPE_CHECKING:
@@ -126,25 +128,26 @@ def _output_dims(attributes: ResizeAttributes, inputs: Sequence[Value | None]) -
     axes = _axes(attributes, len(dims))
     wanted: list[Dim]
     if scales is not None:
-        if scales.constant is None:
-            raise UnsupportedError(
+        known = known_array(scales)
+        if known is None:
+            raise DynamicSizeError(
                 f"scales '{scales.name}' are computed when the model runs; make them a constant"
             )
         wanted = [
             _scaled(dims[axis], float(scale))
-            for axis, scale in zip(axes, scales.constant.reshape(-1), strict=True)
+            for axis, scale in zip(axes, known.reshape(-1), strict=True)
         ]
     else:
         content = content_of(required(inputs, 3))
         if content is None:
-            raise UnsupportedError(
+            raise DynamicSizeError(
                 f"sizes '{'' if sizes is None else sizes.name}' are computed when the model runs; "
                 "make them a constant"
             )
         wanted = list(content.reshape(-1))
         if attributes.policy != "stretch":
-            known = as_ints([dims[axis] for axis in axes])
-            targets = _kept_aspect(attributes.policy, known, as_ints(wanted))
+            sizes_now = as_ints([dims[axis] for axis in axes])
+            targets = _kept_aspect(attributes.policy, sizes_now, as_ints(wanted))
             wanted = [target.size for target in targets]
     for axis, dim in zip(axes, wanted, strict=True):
         dims[axis] = dim
