@@ -76,6 +76,7 @@ PY_RANKS = {
     "plan": 4,
     "host": 4,
     "session": 5,
+    "backend": 6,
     "tuning": 6,
     "cli": 7,
     "train": 7,  # may import anything, is imported by nothing: cli has the same rank
