@@ -21,7 +21,7 @@ from onnx.backend.test.runner import Runner
 from pyruntime.errors import PyruntimeError
 from pyruntime.onnx_import.load import expand_functions, onnx_package
 from pyruntime.onnx_import.opset import domain_of, find_reader, opset_versions
-from pyruntime.ops._types import is_known
+from pyruntime.ops._onnx_types import is_known
 
 pytest.importorskip("pyruntime._core", reason="the binding is not built")
 from pyruntime import backend
