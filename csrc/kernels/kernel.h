@@ -233,12 +233,10 @@ struct Row {
   // After the forms are settled: form-dependent parameters. Optional.
   void (*setup)(Problem& problem) = nullptr;
   // Bytes that pack() writes from constant operands. Optional: null when nothing is packed.
-  // Packings with the same `packing` name, equal constants (with their dims) and equal
-  // packing_key() are shared between bindings.
+  // Packings with the same `packing` name, equal constants (with their dims) and equal attributes
+  // of the step are shared between bindings.
   std::string_view packing = {};
   size_t (*packed_bytes)(const Problem& problem) = nullptr;
-  // What else decides the packed bytes, such as a transpose flag. Null: nothing else.
-  uint64_t (*packing_key)(const Problem& problem) = nullptr;
   void (*pack)(const Problem& problem, void* packed) = nullptr;
   // Independent units of work, any contiguous range of which may run on any thread. Null: 1.
   int64_t (*tasks)(const Problem& problem) = nullptr;

@@ -95,6 +95,10 @@ inline V convert(const In& in) {
 #define _mm512_mask_storeu_epi8(p, k, v) PYRT_E::mask_storeu<int8_t>(p, k, v)
 #undef _mm512_mask_storeu_epi32
 #define _mm512_mask_storeu_epi32(p, k, v) PYRT_E::mask_storeu<int32_t>(p, k, v)
+#undef _mm512_mask_storeu_ps  // SIMDe stores zeros where the mask is off
+#define _mm512_mask_storeu_ps(p, k, v) PYRT_E::mask_storeu<float>(p, k, v)
+#undef _mm512_maskz_loadu_ps
+#define _mm512_maskz_loadu_ps(k, p) PYRT_E::maskz_loadu<__m512, float>(k, p)
 #undef _mm512_maskz_expandloadu_epi8
 #define _mm512_maskz_expandloadu_epi8(k, p) PYRT_E::maskz_expandloadu<__m512i, int8_t>(k, p)
 #undef _mm512_maskz_expandloadu_ps

@@ -43,7 +43,6 @@ constexpr Row row(const char* name, const char* family, Exactness exactness, con
           .cost_ns = cost_ns,
           .packing = packing,
           .packed_bytes = Rows::packed_bytes,
-          .packing_key = Rows::packing_key,
           .pack = Rows::pack,
           .tasks = Rows::tasks,
           .scratch_bytes = Rows::scratch_bytes,

@@ -43,9 +43,6 @@ struct ConvRows {
     const auto& p = problem.as<ConvParams>();
     return static_cast<size_t>(p.group * group_bytes(p));
   }
-  static uint64_t packing_key(const Problem& problem) {
-    return static_cast<uint64_t>(problem.as<ConvParams>().group);
-  }
 
   static void pack(const Problem& problem, void* packed) {
     const auto& p = problem.as<ConvParams>();

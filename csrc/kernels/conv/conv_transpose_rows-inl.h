@@ -93,15 +93,6 @@ struct ConvTransposeRows {
     const auto& p = problem.as<ConvParams>();
     return static_cast<size_t>(p.group * group_elements(p)) * sizeof(W);
   }
-  static uint64_t packing_key(const Problem& problem) {  // what taps_of depends on
-    const auto& p = problem.as<ConvParams>();
-    uint64_t key = static_cast<uint64_t>(p.group);
-    const int64_t steps[] = {p.stride_h, p.stride_w, p.dilation_h, p.dilation_w};
-    for (const int64_t value : steps) {  // not an initializer_list: its members are weak symbols
-      key = key * 1000003 + static_cast<uint64_t>(value);
-    }
-    return key;
-  }
 
   static void pack(const Problem& problem, void* packed) {
     const auto& p = problem.as<ConvParams>();

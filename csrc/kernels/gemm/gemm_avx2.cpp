@@ -36,7 +36,6 @@ constexpr Row row(const char* name, Exactness exactness, const char* packing) {
           .cost_ns = cost_ns<Isa>,
           .packing = packing,
           .packed_bytes = Rows::packed_bytes,
-          .packing_key = Rows::packing_key,
           .pack = Rows::pack,
           .tasks = Rows::tasks,
           .scratch_bytes = Rows::scratch_bytes,

@@ -61,7 +61,6 @@ struct GemmRows {
     const auto& p = problem.as<GemmParams>();
     return packed_once(problem) ? static_cast<size_t>(panels_bytes(p, ceil_div(p.N, kPanel))) : 0;
   }
-  static uint64_t packing_key(const Problem& problem) { return problem.as<GemmParams>().trans_b; }
 
   // Packs panels [first, last) of the product's w to `to`: column sums (s8), then the panels.
   static void pack_some(const GemmParams& p, const X* w, int64_t first, int64_t last, void* to) {

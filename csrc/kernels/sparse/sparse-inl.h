@@ -150,10 +150,6 @@ struct SparseRows {
     return static_cast<size_t>(all_sums_bytes(g) + starts_bytes(g) +
                                entry_capacity(problem, g) * static_cast<int64_t>(sizeof(Entry)));
   }
-  static uint64_t packing_key(const Problem& problem) {
-    const SparseGeometry g = geometry(problem);
-    return (g.is_conv ? 2u : 0u) | (g.transposed ? 1u : 0u);
-  }
 
   static void put(SparsePair* entries, int64_t index, int64_t k, int8_t w) {
     SparsePair& pair = entries[index / 2];
@@ -456,7 +452,6 @@ constexpr Row sparse_row(std::string_view name, std::string_view family, FormRul
           .cost_ns = cost_ns,
           .packing = Rows::kInteger ? "sparse_s8" : "sparse_f32",
           .packed_bytes = Rows::packed_bytes,
-          .packing_key = Rows::packing_key,
           .pack = Rows::pack,
           .tasks = Rows::tasks,
           .scratch_bytes = Rows::scratch_bytes,
