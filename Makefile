@@ -37,8 +37,12 @@ demo: $(VENV)/native.stamp  ## the whole of pyruntime on a small trained network
 test: $(VENV)/native.stamp $(VENV)/test.stamp  ## run the test suite; ARGS="-k conv" passes options to pytest
 	$(PY) -m pytest -q $(ARGS)
 
-bench: $(VENV)/native.stamp $(VENV)/bench.stamp  ## run the benchmarks against the peers; ARGS as for test
-	$(PY) -m pytest -q -o python_files='bench_*.py' -o python_functions='bench_*' benchmarks $(ARGS)
+BENCH = $(PY) -m pytest -q -o python_files='bench_*.py' -o python_functions='bench_*' --benchmark-quiet --benchmark-json=build/bench.json benchmarks
+
+bench: $(VENV)/native.stamp $(VENV)/bench.stamp  ## measure against the peers on one core; ARGS="-k gemm" for some of it
+	@mkdir -p build
+	$(BENCH) $(ARGS)
+	$(PY) benchmarks/report.py build/bench.json
 
 CXX_FILES = $(shell git ls-files '*.h' '*.c' '*.cpp')
 lint: $(VENV)/test.stamp $(VENV)/lint.stamp  ## check style and types: ruff, mypy, clang-format

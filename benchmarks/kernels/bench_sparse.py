@@ -1,0 +1,94 @@
+"""Matrix products with scattered zeros in the weights, against dense ones and CSR libraries.
+
+`pyruntime` is the row that the runtime chooses; `pyruntime-sparse` and `pyruntime-dense` are the
+best of each kind, so a wrong choice shows. All compute the same product.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import peers
+from benchmarks.kernels.bench_gemm import onnxruntime_product, shape_id, shifted
+from benchmarks.peers import Array, Subject
+from pyruntime import kernels
+
+SHAPES = ((1, 1024, 1024), (128, 768, 768), (784, 128, 128))
+ZEROS = (70, 80, 90, 95)
+Shape = tuple[int, int, int]
+
+
+@functools.lru_cache(maxsize=1)
+def operands(shape: Shape, zeros: int, dtype: str) -> tuple[Array, Array]:
+    """Gives a [M, K] and w [K, N] with that percentage of zeros."""
+    M, N, K = shape
+    random = np.random.default_rng(zeros)
+    a = random.integers(-127, 128, (M, K), np.int8)
+    w = random.integers(1, 128, (K, N), np.int8)
+    w[random.random((K, N)) < 0.5] *= -1
+    w[random.random((K, N)) < zeros / 100] = 0
+    if dtype == "s8":
+        return a, w
+    return a.astype(np.float32) / 64, w.astype(np.float32) / 64
+
+
+def own(a: Array, w: Array, row: str = "") -> Subject:
+    out = "s32" if a.dtype == np.int8 else "f32"
+    return peers.own_step("gemm", [a, w], [(out, (a.shape[0], w.shape[1]))], row=row)
+
+
+def best_row(a: Array, w: Array, compressed: bool) -> str:
+    """The cheapest sparse (or dense) row for this product, by its predicted time."""
+    kinds = {row.name: row.compressed for row in kernels.rows()}
+    out = "s32" if a.dtype == np.int8 else "f32"
+    candidates = kernels.rows_for("gemm", [a, w], outputs=[(out, (a.shape[0], w.shape[1]))])
+    able = [c for c in candidates if c.cost_ns >= 0 and kinds[c.row] == compressed]
+    if not able:
+        pytest.skip(f"no {'sparse' if compressed else 'dense'} row computes this")
+    return min(able, key=lambda candidate: candidate.cost_ns).row
+
+
+def onnxruntime_dense(a: Array, w: Array) -> Subject:
+    if a.dtype == np.float32:
+        return onnxruntime_product("MatMul", a, {"w": w}, "FLOAT", "FLOAT", w.shape[1])
+    constants = {"w": w, "a_zero_point": np.uint8(128), "w_zero_point": np.int8(0)}
+    return onnxruntime_product("MatMulInteger", shifted(a), constants, "UINT8", "INT32", w.shape[1])
+
+
+SUBJECTS: dict[str, Callable[[Array, Array], Subject]] = {
+    "pyruntime": own,
+    "pyruntime-sparse": lambda a, w: own(a, w, best_row(a, w, compressed=True)),
+    "pyruntime-dense": lambda a, w: own(a, w, best_row(a, w, compressed=False)),
+    "onnxruntime-dense": onnxruntime_dense,
+    "scipy-csr": peers.scipy_csr_product,
+    "numba-csr": peers.numba_csr_product,
+}
+CASES = [
+    pytest.param(shape, zeros, dtype, name, id=f"{shape_id(shape)}-z{zeros}-{dtype}-t1-{name}")
+    for shape in SHAPES
+    for zeros in ZEROS
+    for dtype in ("f32", "s8")
+    for name in SUBJECTS
+    if (dtype, name) != ("s8", "scipy-csr")  # its sums would wrap in 8 bits
+]
+
+
+@pytest.mark.parametrize(("shape", "zeros", "dtype", "name"), CASES)
+def bench_sparse(benchmark: Any, shape: Shape, zeros: int, dtype: str, name: str) -> None:
+    M, _, K = shape
+    a, w = operands(shape, zeros, dtype)
+    peers.measure(
+        benchmark,
+        SUBJECTS[name](a, w),
+        group=f"{shape_id(shape)}-z{zeros}",
+        operations=2 * M * int(np.count_nonzero(w)),
+        expected=a.astype(np.float64) @ w,
+        tolerance=1e-5 * K if dtype == "f32" else 0.0,
+        subject=name,
+        dtype=dtype,
+    )

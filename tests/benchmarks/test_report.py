@@ -1,0 +1,39 @@
+"""The ratio table is built from pytest-benchmark's JSON."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def entry(subject: str, median: float, **info: Any) -> dict[str, Any]:
+    return {
+        "name": f"bench_gemm[{subject}]",
+        "group": "M16-N32-K64",
+        "stats": {"median": median},
+        "extra_info": {"subject": subject, "dtype": "s8", **info},
+    }
+
+
+def test_ratios_are_those_of_the_medians(tmp_path: Path) -> None:
+    machine = {"cpu": "Some CPU", "isa": "avx2", "threads": 1, "load": 9.0, "versions": {"a": "1"}}
+    data = {
+        "datetime": "2026-01-02T03:04:05",
+        "machine_info": {"cpu": {}, "pyruntime": machine},
+        "benchmarks": [
+            entry("pyruntime", 2e-3, giga_per_second=12.34, row="gemm_x"),
+            entry("other", 5e-3, wrong_by=3.0),
+        ],
+    }
+    path = tmp_path / "bench.json"
+    path.write_text(json.dumps(data))
+    report = [sys.executable, ROOT / "benchmarks" / "report.py", path, "-o", tmp_path]
+    subprocess.run(report, check=True, capture_output=True)
+    text = (tmp_path / "some-cpu-avx2.md").read_text()
+    assert "| M16-N32-K64 | s8 | 2 ms | 12.3 | 5 ms (2.50x) \\* | gemm_x |" in text
+    assert "Provisional: the machine was busy (load 9.0)" in text
