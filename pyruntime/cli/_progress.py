@@ -8,6 +8,7 @@ from types import TracebackType
 
 _WIDTH = 30
 _DELAY_S = 0.5  # work that ends sooner needs no bar
+_EVERY_S = 0.1  # drawing more often would cost time and show nothing
 
 
 class Progress:
@@ -15,24 +16,30 @@ class Progress:
 
     def __init__(self, label: str, total: int = 0) -> None:
         self._label, self._total = label, total
-        self._start = time.monotonic()
-        self._shown = False
+        self._start = self._drawn = time.monotonic()
+        self._columns = 0  # of the last line drawn, to be overwritten
         self._enabled = sys.stderr.isatty()
 
-    def update(self, done: int) -> None:
-        """Draws the state after `done` of `total` parts."""
-        elapsed = time.monotonic() - self._start
-        if not self._enabled or (elapsed < _DELAY_S and not self._shown):
+    def update(self, done: int, label: str = "") -> None:
+        """Draws the state after `done` of `total` parts; `label` replaces the first one."""
+        now = time.monotonic()
+        changed = label not in ("", self._label)
+        self._label = label or self._label
+        if not self._enabled or now - self._start < _DELAY_S:
             return
-        self._shown = True
+        if not changed and now - self._drawn < _EVERY_S and done < self._total:
+            return
+        self._drawn = now
+        elapsed = f"{now - self._start:.0f} s"
         if self._total:
             filled = min(_WIDTH, _WIDTH * done // self._total)
             bar = "#" * filled + "." * (_WIDTH - filled)
-            text = f"\r{self._label} [{bar}] {done}/{self._total} {elapsed:.0f} s"
+            text = f"{self._label} [{bar}] {100 * done // self._total} % {elapsed}"
         else:
-            text = f"\r{self._label} {done} {elapsed:.0f} s"
-        sys.stderr.write(text)
+            text = f"{self._label}: {done} done, {elapsed}"
+        sys.stderr.write("\r" + text.ljust(self._columns))
         sys.stderr.flush()
+        self._columns = len(text)
 
     def __enter__(self) -> Progress:
         return self
@@ -43,5 +50,6 @@ class Progress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._shown:
-            sys.stderr.write("\n")
+        if self._columns:  # results or the error follow: they get a clean line
+            sys.stderr.write("\r" + " " * self._columns + "\r")
+            sys.stderr.flush()
