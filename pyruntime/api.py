@@ -1,4 +1,4 @@
-"""The compression calls as users make them: as in `pyruntime.compression`, calibrated by the compiled runtime."""
+"""The compression calls as users make them: calibrated by the compiled runtime."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def compiled_run(threads: int | None = None) -> Run:
     return run
 
 
-def quantize(
+def quantize(  # noqa: PLR0913 - keyword options of the public call, each with a default
     graph: Graph,
     calibration: Any = None,
     *,
@@ -102,6 +102,20 @@ def compress(
     *,
     calibration: Any = None,
     threads: int | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> tuple[Graph, Record]:
-    """Applies a recipe, e.g. "prune:0.9+int8" or a list of steps; see `pyruntime.compression.recipe.compress`."""
-    return _recipe.compress(graph, recipe, calibration=calibration, run=compiled_run(threads))
+    """Applies a recipe, e.g. "prune:0.9+int8" or a list of steps.
+
+    Args:
+        graph: left as it is.
+        recipe: see `pyruntime.compression.recipe.compress`.
+        calibration: as for `quantize`.
+        threads: for the calibration runs.
+        progress: called with the number of calibration runs done so far.
+
+    Returns:
+        (compressed graph, record of all steps).
+    """
+    run = compiled_run(threads)
+    counted = run if progress is None else _counting(run, progress)
+    return _recipe.compress(graph, recipe, calibration=calibration, run=counted)

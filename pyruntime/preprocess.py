@@ -221,7 +221,10 @@ def load_item(
         if suffix != ".npy":
             with _pillow().open(path) as image:
                 return record.image(np.asarray(image.convert("RGB")))
-        item = np.load(path, allow_pickle=False)
+        try:
+            item = np.load(path, allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise FormatError(f"'{path}' is no .npy file of numbers: {error}") from error
     array = np.asarray(item)
     is_image = array.dtype == np.uint8 and (
         array.ndim == _IMAGE_RANK - 1 or (array.ndim == _IMAGE_RANK and array.shape[2] in (1, 3))

@@ -81,8 +81,8 @@ PY_RANKS = {
     "tuning": 6,
     "": 7,  # the public names, loaded when first used
     "demo": 8,
-    "cli": 8,
-    "train": 8,  # may import anything, is imported by nothing: cli has the same rank
+    "cli": 9,
+    "train": 9,  # may import anything, is imported by nothing: cli has the same rank
 }
 MAY_IMPORT_CORE = {"kernels", "session"}
 OPS_MAY_IMPORT = {"errors", "graph", "ops"}

@@ -32,11 +32,22 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
+def positive(text: str) -> int:
+    """An integer of at least 1, for argparse."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least 1")
+    return number
+
+
 def add_threads(parser: argparse.ArgumentParser) -> None:
     """--threads."""
     parser.add_argument(
         "--threads",
-        type=int,
+        type=positive,
         metavar="N",
         help="threads to use (default: all that this process may)",
     )
@@ -87,7 +98,7 @@ def preprocess_from(arguments: argparse.Namespace, graph: Graph) -> Preprocess:
         low, high = arguments.input_range
         if low != 0 or high not in (1, 255):
             raise ArgumentError(
-                f"--input-range {low:g} {high:g}: use 0 1 or 0 255; use --mean and --std for the rest"
+                f"--input-range {low:g} {high:g}: use 0 1 or 0 255; --mean and --std do the rest"
             )
         fields["maximum"] = high
     dims = graph.inputs[0].dims if graph.inputs else ()
@@ -109,16 +120,25 @@ def add_annotation(graph: Graph, record: Preprocess) -> None:
 
 def check_output(path: Path, force: bool) -> None:
     """Refuses before the work is done what could not be written after it."""
+    if path.is_dir():
+        raise ArgumentError(f"{path} is a folder; name a file in it")
     if path.exists() and not force:
         raise ArgumentError(f"{path} exists; choose another name or add --force")
     if not path.parent.is_dir():
         raise ArgumentError(f"{path}: the folder {path.parent} does not exist")
 
 
-def read_graph(path: Path) -> Graph:
-    """The graph of an ONNX file."""
+def check_model(path: Path) -> None:
+    """Refuses what is no file."""
+    if path.is_dir():
+        raise ArgumentError(f"{path} is a folder; give the .onnx or .pyrt file in it")
     if not path.is_file():
         raise ArgumentError(f"{path}: no such file")
+
+
+def read_graph(path: Path) -> Graph:
+    """The graph of an ONNX file."""
+    check_model(path)
     if path.suffix == ".pyrt":
         raise ArgumentError(f"{path} is compiled already; give the ONNX file it came from")
     from pyruntime.onnx_import import import_onnx
@@ -130,8 +150,7 @@ def open_session(path: Path, threads: int | None = None) -> Session:
     """A session of a .pyrt, or of an ONNX file compiled in memory."""
     from pyruntime.session import Session
 
-    if not path.is_file():
-        raise ArgumentError(f"{path}: no such file")
+    check_model(path)
     if path.suffix == ".pyrt":
         return Session(path, threads=threads)
     from pyruntime.plan.compile import compile as compile_graph

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pyruntime.graph import Value
+    from pyruntime.session import TensorInfo
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 SOUND_SUFFIXES = (".wav",)
@@ -32,15 +34,12 @@ def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
         ArgumentError: not such a file, or damaged.
     """
     try:
-        loaded = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise ArgumentError(f"{path}: cannot be read as an array file: {error}") from error
-    if isinstance(loaded, np.ndarray):
-        return {"": loaded}
-    try:
-        with loaded:
+        with path.open("rb") as file:  # closed here even where numpy would leave it open
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return {"": loaded}
             return {name: loaded[name] for name in loaded.files}
-    except (ValueError, OSError, EOFError, KeyError) as error:
+    except (ValueError, OSError, EOFError, KeyError, BadZipFile) as error:
         raise ArgumentError(f"{path}: cannot be read as an array file: {error}") from error
 
 
@@ -52,7 +51,8 @@ def load_callable(text: str) -> Any:
     try:
         if module_name.endswith(".py"):
             spec = importlib.util.spec_from_file_location("pyruntime_user_module", module_name)
-            assert spec is not None and spec.loader is not None
+            assert spec is not None
+            assert spec.loader is not None
             module = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
         else:
@@ -78,8 +78,8 @@ def calibration_samples(text: str, inputs: Sequence[Value], record: Preprocess, 
     """What `rt.quantize(calibration=...)` takes, from the text after --calibration.
 
     Args:
-        text: a .npz (keys = input names, first axis = samples), .npy, a folder of images or WAV files, or
-            module:function returning any of what `rt.quantize` takes.
+        text: a .npz (keys = input names, first axis = samples), .npy, a folder of images or WAV
+            files, or module:function returning any of what `rt.quantize` takes.
         inputs: the model's inputs.
         record: how media files become arrays.
         limit: at most so many samples.
@@ -96,7 +96,8 @@ def calibration_samples(text: str, inputs: Sequence[Value], record: Preprocess, 
         return load_callable(text)()
     if not path.exists():
         raise ArgumentError(
-            f"'{text}': no such file or folder; give a .npz, .npy, a folder of images or WAV files, or module:function"
+            f"'{text}': no such file or folder; give a .npz, .npy, a folder of images or WAV "
+            "files, or module:function"
         )
     raise ArgumentError(
         f"'{text}': unknown kind of data; give a .npz, .npy, a folder or module:function"
@@ -104,7 +105,7 @@ def calibration_samples(text: str, inputs: Sequence[Value], record: Preprocess, 
 
 
 def match_inputs(
-    arrays: Mapping[str, NDArray[Any]], inputs: Sequence[Value], where: Path
+    arrays: Mapping[str, NDArray[Any]], inputs: Sequence[Value | TensorInfo], where: Path
 ) -> dict[str, NDArray[Any]]:
     """Arrays under the model's input names; a single array needs no name."""
     names = [value.name for value in inputs]
@@ -128,7 +129,7 @@ def _media_feeds(
 
 
 def load_labels(path: Path) -> NDArray[np.int64]:
-    """Class numbers from a .npy, a .npz with `labels` (or one array), or a text file with one number a line."""
+    """Class numbers from a .npy, a .npz with `labels` (or one array), or text, one a line."""
     if not path.is_file():
         raise ArgumentError(f"--labels {path}: no such file")
     if path.suffix in (".npy", ".npz"):

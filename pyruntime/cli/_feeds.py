@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyruntime.cli._data import load_arrays
+from pyruntime.cli._data import load_arrays, match_inputs
 from pyruntime.errors import ArgumentError
 from pyruntime.graph.types import DType
 
@@ -28,6 +28,11 @@ def add_feeds(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.npz",
         help="inputs by name (default: seeded random numbers)",
     )
+    add_shape(parser)
+
+
+def add_shape(parser: argparse.ArgumentParser) -> None:
+    """--shape alone."""
     parser.add_argument(
         "--shape",
         action="append",
@@ -51,21 +56,33 @@ def parse_shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def given_dims(session: Session, texts: Sequence[str]) -> dict[str, tuple[int, ...]] | None:
+    """Dims of all inputs where --shape names some, free ones of the others being 1; else None."""
+    shapes = parse_shapes(texts)
+    names = [info.name for info in session.inputs]
+    unknown = [name for name in shapes if name not in names]
+    if unknown:
+        raise ArgumentError(f"--shape: no inputs called {unknown}; the model has {names}")
+    if not shapes:
+        return None
+    return {info.name: shapes.get(info.name, _ones(info.dims)) for info in session.inputs}
+
+
+def _ones(dims: Sequence[int | str]) -> tuple[int, ...]:
+    return tuple(dim if isinstance(dim, int) else 1 for dim in dims)
+
+
 def make_feeds(session: Session, arguments: argparse.Namespace) -> dict[str, NDArray[Any]]:
     """Inputs from --inputs, else seeded random ones of the shapes wanted."""
     if arguments.inputs:
         if not arguments.inputs.is_file():
             raise ArgumentError(f"--inputs {arguments.inputs}: no such file")
-        return load_arrays(arguments.inputs)
-    shapes = parse_shapes(arguments.shape)
-    names = [info.name for info in session.inputs]
-    unknown = [name for name in shapes if name not in names]
-    if unknown:
-        raise ArgumentError(f"--shape: no inputs called {unknown}; the model has {names}")
+        return match_inputs(load_arrays(arguments.inputs), session.inputs, arguments.inputs)
+    shapes = given_dims(session, arguments.shape) or {}
     generator = np.random.default_rng(0)
     feeds: dict[str, NDArray[Any]] = {}
     for info in session.inputs:
-        shape = shapes.get(info.name, tuple(d if isinstance(d, int) else 1 for d in info.dims))
+        shape = shapes.get(info.name, _ones(info.dims))
         dtype = DType(info.dtype)
         if dtype.is_float:
             feeds[info.name] = generator.random(shape, dtype=np.float32).astype(dtype.numpy)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 def table(
     header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1, width: int = 100
 ) -> str:
-    """Columns padded to fit, the first `left` ones to the left; the last is cut so that lines keep `width`."""
+    """Columns padded to fit, the first `left` ones to the left; lines are cut at `width`."""
     cells = [list(header), *(list(row) for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     lines = []

@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 import resource
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pyruntime.cli import _arguments as shared
 from pyruntime.cli._feeds import add_feeds, make_feeds
 from pyruntime.cli._progress import Progress
+from pyruntime.demo.measure import percentile
 from pyruntime.errors import ArgumentError
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+SECONDS = 2.0  # of counted runs, where --runs does not say how many
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared.add_model(parser)
     parser.add_argument(
         "--runs",
-        type=int,
+        type=shared.positive,
         metavar="N",
         help="counted runs (default: two seconds' worth, 10 at least)",
     )
@@ -32,15 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "example:\n  pyruntime bench model.pyrt --threads 1 --shape image=1,3,224,224"
 
 
-def percentile(ordered: Sequence[float], share: float) -> float:
-    """The value that `share` of the sorted values do not exceed (nearest rank)."""
-    return ordered[min(len(ordered) - 1, max(0, round(share * len(ordered) + 0.5) - 1))]
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Loads, warms up, measures, prints."""
-    if arguments.warmup < 0 or (arguments.runs is not None and arguments.runs < 1):
-        raise ArgumentError("--runs must be at least 1 and --warmup at least 0")
+    if arguments.warmup < 0:
+        raise ArgumentError(f"--warmup must be at least 0, got {arguments.warmup}")
     start = time.perf_counter()
     session = shared.open_session(arguments.model, arguments.threads)
     load_ms = 1e3 * (time.perf_counter() - start)
@@ -51,8 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
     warm = time.perf_counter()
     for _ in range(arguments.warmup):
         session.run(feeds)
-    each = (time.perf_counter() - warm) / max(1, arguments.warmup)
-    runs = arguments.runs or max(10, min(10_000, int(2.0 / max(each, 1e-6))))
+    each = (time.perf_counter() - warm) / arguments.warmup if arguments.warmup else first_ms / 1e3
+    runs = arguments.runs or max(10, min(10_000, int(SECONDS / max(each, 1e-6))))
     times = []
     with Progress("measuring", runs) as progress:
         for i in range(runs):
@@ -80,14 +75,15 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         shared.print_json(result)
         return 0
+    threads = f"{session.threads} thread" + ("s" if session.threads > 1 else "")
+    shared.say(f"{result['model']}: {result['bytes']:,} bytes, {session.isa}, {threads}")
+    compiled = "" if arguments.model.suffix == ".pyrt" else " (compiling the ONNX file included)"
     shared.say(
-        f"{result['model']}: {result['bytes']:,} bytes, {result['isa']}, {result['threads']} threads"
+        f"  load {load_ms:.2f} ms{compiled}, first run {first_ms:.2f} ms, "
+        f"peak RSS {result['peak_rss_mb']:.0f} MB"
     )
     shared.say(
-        f"  load {load_ms:.2f} ms, first run {first_ms:.2f} ms, peak memory {result['peak_rss_mb']:.0f} MB"
-    )
-    shared.say(
-        f"  {runs} runs after {arguments.warmup} warm-up: min {result['min_ms']:.4f}, p50 {result['p50_ms']:.4f}, "
-        f"p90 {result['p90_ms']:.4f}, p99 {result['p99_ms']:.4f} ms"
+        f"  {runs:,} runs after {arguments.warmup} warm-up: min {result['min_ms']:.4f}, "
+        f"p50 {result['p50_ms']:.4f}, p90 {result['p90_ms']:.4f}, p99 {result['p99_ms']:.4f} ms"
     )
     return 0

@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="refuse a model whose outputs could differ between CPUs",
     )
+    shared.add_json(parser)
     shared.add_preprocess(parser)
     parser.epilog = "example:\n  pyruntime compile model.onnx -o model.pyrt --size 224 224"
 
@@ -29,5 +30,9 @@ def run(arguments: argparse.Namespace) -> int:
     shared.add_annotation(graph, shared.preprocess_from(arguments, graph))
     compile_graph(graph, arguments.output, bit_exact=arguments.bit_exact)
     before, after = arguments.model.stat().st_size, arguments.output.stat().st_size
-    shared.say(f"{arguments.output}: {after:,} bytes ({arguments.model.name}: {before:,})")
+    if arguments.json:
+        result = {"output": str(arguments.output), "bytes": after, "bytes_before": before}
+        shared.print_json(result)
+    else:
+        shared.say(f"{arguments.output}: {after:,} bytes ({arguments.model.name}: {before:,})")
     return 0

@@ -1,10 +1,11 @@
-"""`pyruntime compress`: ONNX -> smaller, faster .pyrt, with a table of what was done to each layer."""
+"""`pyruntime compress`: ONNX -> smaller, faster .pyrt, and a table of what was done."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,24 +15,28 @@ from pyruntime.cli._progress import Progress
 from pyruntime.errors import ArgumentError, LimitError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pyruntime.compression.record import Record
     from pyruntime.graph import Graph
     from pyruntime.session import Session
 
+CALIBRATION_BATCH = 16  # the default of `rt.quantize`
+
 EPILOG = """recipes (steps are joined by +):
-  int8             8-bit weights and activations; needs --calibration, else only the weights become 8-bit
-  prune:0.9        the 90 % smallest weights of each layer become zero (retrain first if accuracy drops)
+  int8             8-bit weights and activations; without --calibration only weights are 8-bit
+  prune:0.9        the 90 % smallest weights of each layer become zero; accuracy usually drops,
+                   so prune while training if you can: zeros that are in the ONNX file are used
   svd:0.5          low rank: each large layer becomes two with half of its weights
   fp16             half-precision weights in the file
   int8-weights     8-bit weights in the file, float arithmetic
-  recipe.json      a list of steps with all options, e.g. [{"method": "prune", "threshold": 0.01}]
+  recipe.json      a list of steps with all options: [{"method": "prune", "threshold": 0.01}]
 
 examples:
   pyruntime compress model.onnx --calibration images/ -o model.pyrt
   pyruntime compress model.onnx --recipe prune:0.9+int8 --calibration data.npz -o model.pyrt
-  pyruntime compress model.onnx --calibration data.npz --labels labels.npy --max-drop 0.5 -o model.pyrt
+  pyruntime compress model.onnx --calibration data.npz --labels labels.npy --max-drop 0.5 \\
+      -o model.pyrt
 
 exit code 3: a limit (--max-drop, --max-size) was not met; nothing is written then"""
 
@@ -46,10 +51,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--calibration",
         metavar="DATA",
-        help=".npz or .npy (first axis: samples), a folder of images or WAV files, or module:function",
+        help="about 100 typical inputs: .npz or .npy (first axis: samples), a folder of images or "
+        "WAV files, or module:function",
     )
     parser.add_argument(
-        "--samples", type=int, default=256, metavar="N", help="use at most N samples (256)"
+        "--samples",
+        type=shared.positive,
+        default=256,
+        metavar="N",
+        help="use at most N samples (256)",
     )
     parser.add_argument(
         "--labels",
@@ -66,7 +76,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--evaluate",
         metavar="FILE.py",
-        help="a file defining evaluate(run) -> float, higher is better; run(feeds) gives the outputs",
+        help="a file defining evaluate(run) -> float in 0..1, higher is better; run(feeds) gives "
+        "the outputs",
     )
     parser.add_argument(
         "--max-drop",
@@ -85,7 +96,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compresses, judges, writes."""
-    import pyruntime as rt
+    from pyruntime import api
+    from pyruntime.plan.compile import compile as compile_graph
 
     shared.check_output(arguments.output, arguments.force)
     limit = parse_size(arguments.max_size) if arguments.max_size else None
@@ -107,28 +119,45 @@ def run(arguments: argparse.Namespace) -> int:
             else step
             for step in recipe
         ]
-    with Progress("compressing"):
-        compressed, done = rt.compress(
-            graph, recipe, calibration=calibration, threads=arguments.threads
+    with Progress("calibrating", _calibration_runs(graph, calibration, recipe)) as progress:
+        compressed, done = api.compress(
+            graph,
+            recipe,
+            calibration=calibration,
+            threads=arguments.threads,
+            progress=progress.update,
         )
     compressed.annotations["record"] = done.to_json()
-    data = rt.compile(compressed)
+    data = compile_graph(compressed)
     assert data is not None
     if limit is not None and len(data) > limit:
         raise LimitError(
-            f"the file would have {len(data):,} bytes, --max-size is {limit:,}; try a stronger recipe"
+            f"the file would have {len(data):,} bytes, --max-size is {limit:,}; "
+            "try a stronger recipe"
         )
     scores = _scores(arguments, graph, data, calibration)
     if arguments.max_drop is not None and scores is not None:
         drop = scores[0] - scores[1]
         if drop > arguments.max_drop:
             raise LimitError(
-                f"accuracy drops by {drop:.2f} points ({scores[0]:.2f} -> {scores[1]:.2f}), --max-drop is "
-                f"{arguments.max_drop:g}; try a weaker recipe or more calibration samples"
+                f"accuracy drops by {drop:.2f} points ({scores[0]:.2f} -> {scores[1]:.2f}), "
+                f"--max-drop is {arguments.max_drop:g}; try a weaker recipe or more calibration "
+                "samples"
             )
-    rt.compile(compressed, arguments.output)
+    compile_graph(compressed, arguments.output)
     _report(arguments, done, len(data), scores)
     return 0
+
+
+def _calibration_runs(graph: Graph, calibration: Any, recipe: Sequence[Mapping[str, Any]]) -> int:
+    """How many runs calibration will take, for the progress bar; 0 if that is not known."""
+    if not isinstance(calibration, dict) or not graph.inputs:
+        return 0
+    dims = graph.inputs[0].dims
+    batch = dims[0] if dims and isinstance(dims[0], int) else CALIBRATION_BATCH
+    samples: int = len(next(iter(calibration.values())))
+    passes = sum(1 for step in recipe if step["method"] == "int8")
+    return passes * -(-samples // max(batch, 1))
 
 
 def read_recipe(text: str) -> Sequence[Mapping[str, Any]]:
@@ -184,14 +213,15 @@ def _scores(
     """(before, after), in points of 100 for labels; None without a way to judge."""
     if not arguments.labels and not arguments.evaluate:
         return None
-    import pyruntime as rt
+    from pyruntime.plan.compile import compile as compile_graph
+    from pyruntime.session import Session
 
-    plain = rt.compile(graph)
+    plain = compile_graph(graph)
     assert plain is not None
-    sessions = [rt.Session(image, threads=arguments.threads) for image in (plain, data)]
+    sessions = [Session(image, threads=arguments.threads) for image in (plain, data)]
     if arguments.evaluate:
         evaluate = load_callable(f"{arguments.evaluate}:evaluate")
-        before, after = (100.0 * float(evaluate(session.run)) for session in sessions)
+        before, after = (_evaluated(evaluate, session, arguments.evaluate) for session in sessions)
         return before, after
     if not isinstance(calibration, dict):
         raise ArgumentError(
@@ -201,6 +231,17 @@ def _scores(
     top = 5 if arguments.metric == "top5" else 1
     before, after = (_accuracy(session, calibration, labels, top) for session in sessions)
     return before, after
+
+
+def _evaluated(evaluate: Callable[..., Any], session: Session, file: str) -> float:
+    """What the user's function says of a session, in points of 100."""
+    try:
+        return 100.0 * float(evaluate(session.run))
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        raise ArgumentError(
+            f"--evaluate {file}: {type(error).__name__}: {error} ({where.filename}:{where.lineno})"
+        ) from error
 
 
 def _accuracy(session: Session, samples: Mapping[str, Any], labels: Any, top: int) -> float:
@@ -235,7 +276,8 @@ def _report(
         return
     shared.say(done.table())
     shared.say(
-        f"{arguments.output}: {size:,} bytes, {before / size:.2f}x smaller than {arguments.model.name}"
+        f"{arguments.output}: {size:,} bytes, {before / size:.2f}x smaller than "
+        f"{arguments.model.name}"
     )
     if scores:
         shared.say(

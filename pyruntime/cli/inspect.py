@@ -8,15 +8,21 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pyruntime.cli import _arguments as shared
+from pyruntime.cli._feeds import add_shape, given_dims
 from pyruntime.cli._table import table
 from pyruntime.compression._layers import layers, zero_share
 from pyruntime.graph.dims import evaluate, product
+from pyruntime.preprocess import ANNOTATION
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
     from pyruntime.graph import Dim, Graph
     from pyruntime.session import Session
 
 _NAME_WIDTH = 34
+_WIDTH = 100
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--why", action="store_true", help="for each step, why it got its kernel and why no other"
     )
+    add_shape(parser)
     shared.add_threads(parser)
     shared.add_json(parser)
     parser.epilog = (
@@ -41,9 +48,15 @@ def run(arguments: argparse.Namespace) -> int:
         result["graph"] = describe_graph(graph)
         lines += _graph_lines(result["graph"])
     session = shared.open_session(arguments.model, arguments.threads)
-    result["steps"] = [asdict(step) for step in session.steps()]
-    result["inexact_steps"] = session.inexact_steps()
-    lines += _session_lines(session, arguments.why)
+    if arguments.model.suffix == ".pyrt":
+        lines += _file_lines(arguments.model, session)
+    dims = given_dims(session, arguments.shape)
+    result["inputs"] = [asdict(info) for info in session.inputs]
+    result["outputs"] = [asdict(info) for info in session.outputs]
+    result["steps"] = [asdict(step) for step in session.steps(dims)]
+    result["inexact_steps"] = list(session.inexact_steps(dims))
+    result["memory"] = session.memory(dims)
+    lines += _session_lines(session, dims, arguments.why)
     if arguments.json:
         shared.print_json(result)
     else:
@@ -96,7 +109,7 @@ def describe_graph(graph: Graph) -> dict[str, Any]:
     }
 
 
-def _dims(dims: tuple[Dim, ...]) -> str:
+def _dims(dims: Iterable[Dim | str]) -> str:
     return ",".join(map(str, dims))
 
 
@@ -121,15 +134,33 @@ def _graph_lines(graph: dict[str, Any]) -> list[str]:
         )
     operators = ", ".join(f"{name} {count}" for name, count in graph["operators"].items())
     lines += [
-        f"{graph['parameters']:,} parameters, {graph['macs']:,} multiply-accumulates in layers with weights",
+        f"{graph['parameters']:,} parameters, {graph['macs']:,} multiply-accumulates in them",
         f"operators: {operators}",
         "",
     ]
     return lines
 
 
-def _session_lines(session: Session, why: bool) -> list[str]:
-    steps = session.steps()
+def _file_lines(path: Path, session: Session) -> list[str]:
+    """Of a .pyrt: inputs, outputs, and what compression and preprocessing noted in it."""
+    lines = [f"{path.name}: {path.stat().st_size:,} bytes"]
+    for side, infos in (("input ", session.inputs), ("output", session.outputs)):
+        lines += [f"{side}  {info.name}: {info.dtype}[{_dims(info.dims)}]" for info in infos]
+    notes = session.annotations
+    if ANNOTATION in notes:
+        fields = ", ".join(f"{key} {item}" for key, item in notes[ANNOTATION].items() if item)
+        lines.append(f"preprocessing: {fields}"[:_WIDTH])
+    methods = Counter(row["method"] for row in notes.get("record", {}).get("layers", ()))
+    if methods:
+        done = ", ".join(f"{method} in {count} layers" for method, count in methods.items())
+        lines.append(f"compressed: {done}"[:_WIDTH])
+    return [*lines, ""]
+
+
+def _session_lines(
+    session: Session, dims: Mapping[str, tuple[int, ...]] | None, why: bool
+) -> list[str]:
+    steps = session.steps(dims)
     rows = [
         (step.name[-_NAME_WIDTH:], step.family, step.exactness, step.row or "numpy reference")
         for step in steps
@@ -139,11 +170,15 @@ def _session_lines(session: Session, why: bool) -> list[str]:
     lines.append(
         f"{len(steps)} steps: {len(steps) - host} native, {host} by numpy reference; {session.isa}"
     )
-    inexact = session.inexact_steps()
+    inexact = session.inexact_steps(dims)
     if inexact:
         lines.append(f"bit-exact: no ({len(inexact)} steps, first: {', '.join(inexact[:3])})")
     else:
         lines.append("bit-exact: yes, every output has the same bytes on every CPU")
+    memory = ", ".join(
+        f"{name.removesuffix('_bytes')} {size:,}" for name, size in session.memory(dims).items()
+    )
+    lines.append(f"bytes in memory: {memory}")
     if why:
         lines.append("")
         for step in steps:

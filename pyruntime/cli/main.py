@@ -1,6 +1,7 @@
 """`pyruntime`: finds the command and turns errors into one line and an exit code.
 
-Exit codes: 0 done, 1 something the user can mend (the message says how), 2 wrong usage, 3 a limit was not met.
+Exit codes: 0 done, 1 something the user can mend (the message says how), 2 wrong usage, 3 a limit
+was not met.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ Each command explains itself: pyruntime compress --help"""
 def _parser(wanted: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pyruntime",
-        description="Compressed neural networks that really are smaller and faster, on the CPU you have.",
+        description="Compressed neural networks that are smaller and faster on the CPU you have.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -60,9 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser(wanted)
     parsed = parser.parse_args(given)
     if parsed.version:
-        from pyruntime import __version__
+        from pyruntime.plan.file import producer
 
-        sys.stdout.write(f"pyruntime {__version__}\n")
+        sys.stdout.write(f"{producer()}\n")
         return 0
     if parsed.command is None:
         parser.print_help()
@@ -71,17 +72,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(command.run(parsed))
     except LimitError as error:
-        sys.stderr.write(f"pyruntime {parsed.command}: {error}\n")
-        return 3
-    except (PyruntimeError, OSError) as error:
-        sys.stderr.write(f"pyruntime {parsed.command}: {error}\n")
-        return 1
-    except BrokenPipeError:
+        return _complain(parsed.command, str(error), 3)
+    except PyruntimeError as error:
+        return _complain(parsed.command, str(error), 1)
+    except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        named = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        return _complain(parsed.command, named, 1)
     except KeyboardInterrupt:
-        sys.stderr.write(f"pyruntime {parsed.command}: interrupted\n")
-        return 130
+        return _complain(parsed.command, "interrupted", 130)
+
+
+def _complain(command: str, message: str, code: int) -> int:
+    """One line on stderr, whatever the message holds."""
+    line = "; ".join(part.strip() for part in message.splitlines() if part.strip())
+    sys.stderr.write(f"pyruntime {command}: {line}\n")
+    return code
 
 
 if __name__ == "__main__":

@@ -14,10 +14,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the flags."""
     shared.add_model(parser)
     parser.add_argument(
-        "--runs", type=int, default=50, metavar="N", help="runs to take the median of (50)"
+        "--runs",
+        type=shared.positive,
+        default=50,
+        metavar="N",
+        help="runs to take the median of (50)",
     )
     parser.add_argument(
-        "--top", type=int, metavar="N", help="show the N slowest steps only, slowest first"
+        "--top",
+        type=shared.positive,
+        metavar="N",
+        help="show the N slowest steps only, slowest first",
     )
     add_feeds(parser)
     shared.add_threads(parser)
@@ -35,11 +42,18 @@ def run(arguments: argparse.Namespace) -> int:
     total = sum(step.ns for step in steps) or 1
     shown = sorted(steps, key=lambda step: -step.ns)[: arguments.top] if arguments.top else steps
     rows = [
-        (step.name[-34:], step.family, f"{step.ns / 1e3:.2f}", f"{step.ns / total:.1%}", step.row)
+        (
+            step.name[-34:] or "(form)",
+            step.family,
+            f"{step.ns / 1e3:.2f}",
+            f"{step.ns / total:.1%}",
+            step.row,
+        )
         for step in shown
     ]
     shared.say(table(("step", "family", "us", "share", "kernel"), rows, left=2))
     shared.say(
-        f"{len(steps)} steps, {total / 1e3:.1f} us, {session.isa}, {session.threads} threads"
+        f"{len(steps)} steps, {total / 1e3:.1f} us, {session.isa}, "
+        f"{session.threads} thread{'s' if session.threads > 1 else ''}"
     )
     return 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyruntime.cli import _arguments as shared
-from pyruntime.cli._data import load_arrays
+from pyruntime.cli._data import load_arrays, match_inputs
 from pyruntime.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -55,12 +55,15 @@ def run(arguments: argparse.Namespace) -> int:
     session = shared.open_session(arguments.model, arguments.threads)
     items = _items(session, arguments.inputs)
     results = [(label, session.run(feeds)) for label, feeds in items]
+    if names is not None:
+        _check_names(arguments.labels, names, results[0][1])
     if arguments.output:
         _write(arguments.output, results)
     if arguments.json:
         shared.print_json(
             [
                 {"input": label, "outputs": {k: v.tolist() for k, v in outputs.items()}}
+                | ({"top": _tops(outputs, names)} if names else {})
                 for label, outputs in results
             ]
         )
@@ -75,20 +78,20 @@ def run(arguments: argparse.Namespace) -> int:
 def _items(session: Session, inputs: Sequence[Path]) -> list[tuple[str, dict[str, NDArray[Any]]]]:
     """(label, feeds) per run."""
     missing = [str(path) for path in inputs if not path.is_file()]
+    if any(path.is_dir() for path in inputs):
+        raise ArgumentError(f"{missing[0]} is a folder; name the files, e.g. {missing[0]}/*.png")
     if missing:
         raise ArgumentError(f"no such file: {', '.join(missing)}")
     if len(inputs) == 1 and inputs[0].suffix == ".npz":
-        arrays = load_arrays(inputs[0])
-        wanted = [info.name for info in session.inputs]
-        if len(arrays) == 1 and len(wanted) == 1:
-            arrays = {wanted[0]: next(iter(arrays.values()))}
+        arrays = match_inputs(load_arrays(inputs[0]), session.inputs, inputs[0])
         return [(inputs[0].name, arrays)]
     if len(session.inputs) == 1:
         return [(path.name, dict(session.preprocess(path))) for path in inputs]
     if len(inputs) != len(session.inputs):
         wanted = [info.name for info in session.inputs]
         raise ArgumentError(
-            f"the model has {len(wanted)} inputs {wanted}: give a .npz with these names, or one .npy each in this order"
+            f"the model has {len(wanted)} inputs {wanted}: give a .npz with these names, or one "
+            ".npy each in this order"
         )
     feeds: dict[str, NDArray[Any]] = {}
     for info, path in zip(session.inputs, inputs, strict=True):
@@ -102,13 +105,41 @@ def _read_names(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines()
 
 
+def _check_names(path: Path, names: Sequence[str], outputs: Mapping[str, NDArray[Any]]) -> None:
+    """Refuses a list of names that belongs to another model."""
+    sizes = {name: array.shape[-1] if array.ndim else 1 for name, array in outputs.items()}
+    if len(names) not in sizes.values():
+        raise ArgumentError(
+            f"--labels {path}: {len(names)} names, but the outputs hold {sizes} scores; "
+            "one name a line, none left out"
+        )
+
+
+def _top(array: NDArray[Any], names: Sequence[str]) -> list[list[tuple[str, float]]]:
+    """For each vector of scores its best names, best first."""
+    tops = []
+    for scores in array.reshape(-1, len(names)).astype(np.float64):
+        order = np.argsort(-scores, kind="stable")[:TOP]
+        tops.append([(names[i], float(scores[i])) for i in order])
+    return tops
+
+
+def _tops(outputs: Mapping[str, NDArray[Any]], names: Sequence[str]) -> dict[str, Any]:
+    """`_top` of the outputs that hold a score for each name."""
+    return {
+        name: _top(array, names)
+        for name, array in outputs.items()
+        if array.ndim and array.shape[-1] == len(names)
+    }
+
+
 def _describe(name: str, array: NDArray[Any], names: Sequence[str] | None) -> str:
     shape = "x".join(map(str, array.shape)) or "scalar"
-    if names is not None and array.size == len(names):
-        scores = array.reshape(-1).astype(np.float64)
-        order = np.argsort(-scores, kind="stable")[:TOP]
-        lines = [f"  {name}:"]
-        lines += [f"    {scores[i]:10.4f}  {names[i]}" for i in order]
+    if names is not None and array.ndim and array.shape[-1] == len(names):
+        lines = []
+        for index, best in enumerate(_top(array, names)):
+            lines.append(f"  {name}:" if array.size == len(names) else f"  {name}[{index}]:")
+            lines += [f"    {score:10.4f}  {label}" for label, score in best]
         return "\n".join(lines)
     with np.printoptions(precision=4, threshold=20, edgeitems=5, linewidth=90):
         values = str(array).replace("\n", "\n    ")

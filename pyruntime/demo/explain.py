@@ -9,8 +9,8 @@ from pyruntime import kernels
 from pyruntime.session import Session
 
 
-def reason(session: Session, feeds: Mapping[str, Any]) -> str:
-    """Where the time goes, and which layers do not use their compression."""
+def reason(session: Session, feeds: Mapping[str, Any], *, zeros: bool) -> str:
+    """Where the time goes and, of a network with zeros, which layers do not use them."""
     slowest = max(session.profile(feeds, runs=9), key=lambda step: step.ns)
     kernel = slowest.row or "numpy reference"
     text = f"{slowest.share:.0%} of its time is {slowest.name or slowest.family} ({kernel})"
@@ -19,7 +19,7 @@ def reason(session: Session, feeds: Mapping[str, Any]) -> str:
         (step.name, candidate.reason)
         for step in session.steps(feeds)
         for candidate in step.candidates
-        if candidate.row in compressed and candidate.reason and step.row not in compressed
+        if zeros and candidate.row in compressed and candidate.reason and step.row not in compressed
     ]
     if refused:
         name, why = refused[-1]

@@ -63,9 +63,7 @@ def _table(rows: Sequence[Row]) -> str:
         first, *rest = report.cells(row)
         note = row.note + (f"; not faster: {row.why}" if row.why else "")
         cells = "".join(f"<td>{escape(cell)}</td>" for cell in rest)
-        lines.append(
-            f"<tr><td>{escape(first)}<small>{escape(note)}</small></td>{cells}</tr>"
-        )
+        lines.append(f"<tr><td>{escape(first)}<small>{escape(note)}</small></td>{cells}</tr>")
     return f"<table>{''.join(lines)}</table>"
 
 
@@ -114,7 +112,7 @@ def latency_plot(rows: Sequence[Row]) -> str:
 
 
 def accuracy_plot(rows: Sequence[Row], noise: float) -> str:
-    """A dot a row: bytes on a logarithmic axis against accuracy, with the noise of fp32 as a band."""
+    """A dot a row: bytes (logarithmic) against accuracy, with the noise of fp32 as a band."""
     height, top, bottom, left = 320, 20, 40, 60
     sizes = [row.size for row in rows]
     x_low, x_high = math.log10(min(sizes)) - 0.12, math.log10(max(sizes)) + 0.3

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import pyruntime as rt
+from pyruntime.api import factorize, quantize
 from pyruntime.compression._layers import layers
 from pyruntime.demo import networks
 from pyruntime.errors import ArgumentError
 from pyruntime.graph import Graph
+from pyruntime.onnx_import import import_onnx
 from pyruntime.passes.pipeline import optimize_float
+from pyruntime.plan.compile import compile as compile_graph
 from pyruntime.plan.container import write_atomically
 from pyruntime.preprocess import ANNOTATION, Preprocess
 
@@ -66,19 +68,19 @@ FILES = len(networks.MNIST) + len(networks.DIGITS) + 2
 def _networks(repository: Path) -> dict[str, bytes]:
     dense = _read(repository, "mnist_cnn")
     zeros = _read(repository, "mnist_cnn_90zeros")
-    digits = rt.import_onnx(repository / "models" / "digits_mlp.onnx")
+    digits = import_onnx(repository / "models" / "digits_mlp.onnx")
     calibration = _inputs(_load(repository, "mnist_calibration")["calibration"], 255)[:, None]
     few = _inputs(_load(repository, "digits_heldout")["images"][:DIGITS_CALIBRATION], 16)
     ranks = dict.fromkeys(networks.FACTORED, networks.RANK)
-    low_rank = _compiled(rounded(rt.factorize(dense, rank=ranks)[0]))
+    low_rank = _compiled(rounded(factorize(dense, rank=ranks)[0]))
     return {
         "mnist-fp32.pyrt": networks.without_factored(_compiled(rounded(dense))),
         "mnist-lowrank.pyrt": low_rank,
         "mnist-zeros.pyrt": _compiled(rounded(zeros)),
-        "mnist-int8.pyrt": _compiled(rt.quantize(dense, calibration)[0]),
-        "mnist-zeros-int8.pyrt": _compiled(rt.quantize(zeros, calibration)[0]),
+        "mnist-int8.pyrt": _compiled(quantize(dense, calibration)[0]),
+        "mnist-zeros-int8.pyrt": _compiled(quantize(zeros, calibration)[0]),
         "digits-fp32.pyrt": _compiled(rounded(digits)),
-        "digits-int8.pyrt": _compiled(rt.quantize(digits, few)[0]),
+        "digits-int8.pyrt": _compiled(quantize(digits, few)[0]),
     }
 
 
@@ -104,13 +106,13 @@ def rounded(graph: Graph) -> Graph:
 
 
 def _read(repository: Path, name: str) -> Graph:
-    graph = rt.import_onnx(repository / "models" / f"{name}.onnx")
+    graph = import_onnx(repository / "models" / f"{name}.onnx")
     graph.annotations[ANNOTATION] = Preprocess(size=(28, 28), grey=True).annotation()
     return graph
 
 
 def _compiled(graph: Graph) -> bytes:
-    data = rt.compile(graph)
+    data = compile_graph(graph)
     assert data is not None
     return data
 

@@ -10,9 +10,9 @@ from pyruntime.demo.run import Result
 
 WIDTH = 100
 COMMANDS = (
-    ("pyruntime inspect your.onnx", "what is in it, and which steps run natively"),
-    ("pyruntime compress your.onnx --calibration images/ -o your.pyrt", "8 bits, one file"),
-    ("pyruntime bench your.pyrt", "latency with its spread, memory, load time"),
+    ("pyruntime inspect your.onnx", "layers, sizes, kernels"),
+    ("pyruntime compress your.onnx --calibration images/ -o your.pyrt", "8 bits"),
+    ("pyruntime bench your.pyrt", "latency, memory, load time"),
 )
 LOW_RANK_NOTE = (
     "Low rank costs nothing here because training decayed singular values beyond 16; an SVD of a "
@@ -24,7 +24,7 @@ _HEADER = ("network", "correct", "lost/won", "bytes", "smaller", "p50 ms", "p99 
 def header(result: Result) -> str:
     """Version, machine and settings in a line."""
     threads = f"{result.threads} thread" + ("s" if result.threads > 1 else "")
-    return f"pyruntime {result.version}, {result.cpu}, {result.isa}, {threads}"
+    return f"{result.producer}, {result.cpu}, {result.isa}, {threads}"
 
 
 def noise(result: Result) -> str:
@@ -32,8 +32,8 @@ def noise(result: Result) -> str:
     return (
         f"Noise: with {result.images:,} images an accuracy is known to ±{result.noise:.1f} points "
         f"(95 %). All rows see the same images, so compare lost/won, the images that a row gets "
-        f"wrong though fp32 is right, and the reverse: unless they differ by about 2·√(lost + won), "
-        f"it is chance."
+        "wrong though fp32 is right, and the reverse: a difference below about 2·√(lost + won) "
+        "may be chance."
     )
 
 
@@ -53,7 +53,7 @@ def text(result: Result) -> str:
     lines += _table(result.digits)
     lines += ["", "Your own model (pip install 'pyruntime[onnx]' reads ONNX files):"]
     width = max(len(command) for command, _ in COMMANDS)
-    lines += [f"  {command.ljust(width)}  {what}"[:WIDTH] for command, what in COMMANDS]
+    lines += [f"  {command.ljust(width)}  {what}" for command, what in COMMANDS]
     return "\n".join(lines)
 
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-import pyruntime as rt
 from pyruntime import kernels
 from pyruntime.demo import networks
 from pyruntime.demo.explain import reason
 from pyruntime.demo.measure import Contestant, Row, half_width, hits, round_robin, rows_of
 from pyruntime.demo.peers import onnxruntime_rows
+from pyruntime.plan.file import producer
 from pyruntime.session import Session
 
 THREADS = 1  # at batch 1 these networks are too small for more, and one thread compares kernels
@@ -24,7 +24,7 @@ class Result:
     """Everything that is shown.
 
     Attributes:
-        version: of pyruntime.
+        producer: pyruntime and its version.
         cpu: model name.
         isa: preset in use.
         threads: of each run, onnxruntime's included.
@@ -38,7 +38,7 @@ class Result:
         peers: what is missing of onnxruntime's rows and how to get it; empty if nothing.
     """
 
-    version: str
+    producer: str
     cpu: str
     isa: str
     threads: int
@@ -63,7 +63,8 @@ def run(
         progress: called with what is being done and how many of 100 parts of it are.
     """
     tell = progress or (lambda _what, _done: None)
-    others, missing = ([], "")
+    others: list[Contestant] = []
+    missing = ""
     if peers:
         tell("preparing onnxruntime", 0)
         others, missing = onnxruntime_rows()
@@ -71,7 +72,7 @@ def run(
     digits, _, _ = _measure("digits", networks.DIGITS, [], seconds / 8, tell)
     images = len(networks.load_images("mnist").labels)
     return Result(
-        version=rt.__version__,
+        producer=producer(),
         cpu=str(kernels.cpu()["name"]),
         isa=isa,
         threads=THREADS,
@@ -112,7 +113,11 @@ def _measure(
     )
     first = next(iter(sessions.values()))
     feeds = {first.inputs[0].name: sample}
-    rows = rows_of(contestants, right, times, lambda label: reason(sessions[label], feeds))
+
+    def why(label: str) -> str:
+        return reason(sessions[label], feeds, zeros="zeros" in label)
+
+    rows = rows_of(contestants, right, times, why)
     return tuple(rows), len(times[found[0].label]), first.isa
 
 
@@ -120,6 +125,4 @@ def _contestant(network: networks.Network, size: int, session: Session) -> Conte
     name = session.inputs[0].name
     output = session.outputs[0].name
     run = session.run
-    return Contestant(
-        network.label, size, lambda inputs: run({name: inputs})[output], network.note
-    )
+    return Contestant(network.label, size, lambda inputs: run({name: inputs})[output], network.note)
