@@ -148,7 +148,7 @@ class PySession {
     return hand_back(feeds, outputs);
   }
 
-  std::vector<py::array> take_inputs(const py::object& feeds) const {
+  std::vector<py::array> take_inputs(const py::object& feeds, bool in_place = false) const {
     std::vector<py::array> arrays;
     arrays.reserve(input_names_.size());
     const bool by_name = PyDict_Check(feeds.ptr()) != 0;
@@ -172,7 +172,7 @@ class PySession {
       if (PyErr_Occurred() != nullptr) throw py::error_already_set();
       if (!item)
         raise(Status(Code::kArgument, "input '" + input.name + "' is missing; " + takes()));
-      arrays.push_back(contiguous(item, dtype, "input '" + input.name + "'"));
+      arrays.push_back(contiguous(item, dtype, "input '" + input.name + "'", in_place));
     }
     if (given != input_names_.size()) refuse_extra(feeds, by_name);
     return arrays;
@@ -492,7 +492,7 @@ class Loop {
 };
 
 std::unique_ptr<Loop> PySession::loop(const py::object& feeds, const py::dict& feedback) {
-  std::vector<py::array> inputs = take_inputs(feeds);
+  std::vector<py::array> inputs = take_inputs(feeds, true);
   const std::shared_ptr<BoundModel> bound = bind_for(inputs);
   auto loop = std::make_unique<Loop>(*this, bound, std::move(inputs));
   for (const auto& [output, input] : feedback)

@@ -105,7 +105,7 @@ py::array view(void* data, DType dtype, const Dims& dims, py::handle owner, bool
   return array;
 }
 
-py::array contiguous(py::handle object, DType wanted, const std::string& what) {
+py::array contiguous(py::handle object, DType wanted, const std::string& what, bool in_place) {
   py::array array;
   if (py::isinstance<py::array>(object)) {
     array = py::reinterpret_borrow<py::array>(object);
@@ -123,6 +123,10 @@ py::array contiguous(py::handle object, DType wanted, const std::string& what) {
   }
   const int needed = py::array::c_style | kAligned;
   if ((array.flags() & needed) == needed) return array;
+  if (in_place) {
+    raise(Status(Code::kArgument,
+                 what + " must be C-contiguous and aligned: a loop reads it where it is"));
+  }
   return py::module_::import("numpy").attr("require")(array, py::none(), "CA");
 }
 

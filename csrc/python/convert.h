@@ -43,7 +43,9 @@ py::array view(void* data, DType dtype, const Dims& dims, py::handle owner, bool
 
 // An array with the wanted elements, C-contiguous and aligned: the object itself where it is that
 // already, else a copy. DTypeError names `what`; nothing is cast silently.
-py::array contiguous(py::handle object, DType wanted, const std::string& what);
+// With `in_place` a copy is an ArgumentError instead.
+py::array contiguous(py::handle object, DType wanted, const std::string& what,
+                     bool in_place = false);
 
 void bind_session(py::module_& module);
 void bind_kernels(py::module_& module);
