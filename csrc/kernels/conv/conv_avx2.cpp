@@ -13,10 +13,10 @@ double conv_ns(const Problem& problem) {
   using Rows = ConvRows<Isa>;
   const auto& p = problem.as<ConvParams>();
   const ProductRates& rates = Rows::kInteger ? kAvx2S8Rates : kAvx2F32Rates;
-  return kCallNs + static_cast<double>(p.group) * product_ns(rates, static_cast<double>(Rows::M(p)),
-                                                             static_cast<double>(p.N()),
-                                                             static_cast<double>(p.K()),
-                                                             !Rows::in_place(p));
+  return kCallNs + Rows::gather_ns(p) +
+         static_cast<double>(p.group) * product_ns(rates, static_cast<double>(Rows::M(p)),
+                                                   static_cast<double>(p.N()),
+                                                   static_cast<double>(p.K()), !Rows::in_place(p));
 }
 
 double transpose_ns(const Problem& problem) {

@@ -4,7 +4,10 @@
 //     using X, W, Acc;
 //     static constexpr int kTapStep;      // taps packed together; their number is rounded up to it
 //     static int64_t packed_tap(int64_t t, int64_t c);   // place of w[c, t] in a block's weights
-//     // acc[16] = sum over t < taps of taps[t][c .. c + 16) * w, taps a multiple of kTapStep.
+//     // acc[m][16] = sum over t < count of taps[m * count + t][c .. c + 16) * w[t], for kPixels
+//     pixels m that share the
+//     // loads of the weights; count is a multiple of kTapStep.
+//     template <int kPixels>
 //     static void accumulate(const X* const* taps, int64_t count, int64_t c, const W* w, Acc* acc);
 //     static void finish(...);            // as in gemm/gemm-inl.h
 //   };
@@ -88,12 +91,25 @@ struct DepthwiseRows {
     return static_cast<size_t>(pointers_bytes(p)) + static_cast<size_t>(elements) * sizeof(X);
   }
 
-  // The pixel under each tap of output pixel m, or the padding row.
+  // The pixel under each tap of output pixel m, or the padding row. Most pixels lie inside: they
+  // take the short way.
   static void look_up(const ConvParams& p, const X* x, int64_t m, const X* padding,
                       const X** pointers) {
     const int64_t ih = m / p.OW % p.OH * p.stride_h - p.pad_h;
     const int64_t iw = m % p.OW * p.stride_w - p.pad_w;
     const X* image = x + m / (p.OH * p.OW) * p.H * p.W * p.C;
+    if (ih >= 0 && iw >= 0 && ih + (p.kernel_h - 1) * p.dilation_h < p.H &&
+        iw + (p.kernel_w - 1) * p.dilation_w < p.W) {
+      const X* row = image + (ih * p.W + iw) * p.C;
+      for (int64_t t_h = 0; t_h < p.kernel_h; ++t_h, row += p.dilation_h * p.W * p.C) {
+        const X* pixel = row;
+        for (int64_t t_w = 0; t_w < p.kernel_w; ++t_w, pixel += p.dilation_w * p.C) {
+          *pointers++ = pixel;
+        }
+      }
+      for (int64_t t = taps(p); t < padded_taps(p); ++t) *pointers++ = padding;
+      return;
+    }
     for (int64_t t_h = 0; t_h < p.kernel_h; ++t_h) {
       const int64_t h = ih + t_h * p.dilation_h;
       const bool row_inside = h >= 0 && h < p.H;
@@ -136,9 +152,15 @@ struct DepthwiseRows {
       for (int64_t block = 0; block < depthwise_blocks(p.C); ++block) {
         const int64_t c0 = depthwise_channel(p.C, block);
         alignas(64) typename Isa::Acc acc[kDepthwisePixels * kDepthwiseBlock];
-        for (int64_t m = 0; m < rows; ++m) {
-          Isa::accumulate(pointers + m * padded_taps(p), padded_taps(p), c0,
-                          weights + block * block_elements(p), acc + m * kDepthwiseBlock);
+        const W* w = weights + block * block_elements(p);
+        int64_t m = 0;
+        for (; m + 2 <= rows; m += 2) {
+          Isa::template accumulate<2>(pointers + m * padded_taps(p), padded_taps(p), c0, w,
+                                      acc + m * kDepthwiseBlock);
+        }
+        if (m < rows) {
+          Isa::template accumulate<1>(pointers + m * padded_taps(p), padded_taps(p), c0, w,
+                                      acc + m * kDepthwiseBlock);
         }
         if (kInteger) e.column_sums = sums + block * kDepthwiseBlock - c0;
         Isa::finish(e, acc, kDepthwiseBlock, static_cast<int>(rows),

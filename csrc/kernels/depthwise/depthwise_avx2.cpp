@@ -19,24 +19,33 @@ struct DepthwiseS8 {
     return (t / 2 * 2 + half) * 16 + lane * 2 + t % 2;
   }
 
+  template <int kPixels>
   static void accumulate(const int8_t* const* taps, int64_t count, int64_t c, const int16_t* w,
                          int32_t* acc) {
-    __m256i low = _mm256_setzero_si256();
-    __m256i high = low;
+    __m256i low[kPixels];
+    __m256i high[kPixels];
+    for (int m = 0; m < kPixels; ++m) low[m] = high[m] = _mm256_setzero_si256();
     for (int64_t t = 0; t < count; t += 2, w += 32) {
-      const __m256i a =
-          _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(taps[t] + c)));
-      const __m256i b =
-          _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(taps[t + 1] + c)));
-      const auto* pairs = reinterpret_cast<const __m256i*>(w);
-      low = _mm256_add_epi32(
-          low, _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), _mm256_load_si256(pairs)));
-      high = _mm256_add_epi32(
-          high, _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), _mm256_load_si256(pairs + 1)));
+      const __m256i w_low = _mm256_load_si256(reinterpret_cast<const __m256i*>(w));
+      const __m256i w_high = _mm256_load_si256(reinterpret_cast<const __m256i*>(w) + 1);
+#pragma GCC unroll 2
+      for (int m = 0; m < kPixels; ++m) {
+        const int8_t* const* tap = taps + m * count + t;
+        const __m256i a =
+            _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(tap[0] + c)));
+        const __m256i b =
+            _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(tap[1] + c)));
+        const __m256i ab_low = _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), w_low);
+        const __m256i ab_high = _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), w_high);
+        low[m] = _mm256_add_epi32(low[m], ab_low);
+        high[m] = _mm256_add_epi32(high[m], ab_high);
+      }
     }
     auto* out = reinterpret_cast<__m256i*>(acc);
-    _mm256_store_si256(out, _mm256_permute2x128_si256(low, high, 0x20));
-    _mm256_store_si256(out + 1, _mm256_permute2x128_si256(low, high, 0x31));
+    for (int m = 0; m < kPixels; ++m) {
+      _mm256_store_si256(out + 2 * m, _mm256_permute2x128_si256(low[m], high[m], 0x20));
+      _mm256_store_si256(out + 2 * m + 1, _mm256_permute2x128_si256(low[m], high[m], 0x31));
+    }
   }
 
   static void finish(const Epilogue& e, const int32_t* acc, int ldacc, int rows, int columns,
@@ -53,16 +62,26 @@ struct DepthwiseF32 {
 
   static int64_t packed_tap(int64_t t, int64_t c) { return t * 16 + c; }
 
+  template <int kPixels>
   static void accumulate(const float* const* taps, int64_t count, int64_t c, const float* w,
                          float* acc) {
-    __m256 low = _mm256_setzero_ps();
-    __m256 high = low;
+    __m256 low[kPixels];
+    __m256 high[kPixels];
+    for (int m = 0; m < kPixels; ++m) low[m] = high[m] = _mm256_setzero_ps();
     for (int64_t t = 0; t < count; ++t, w += 16) {
-      low = _mm256_fmadd_ps(_mm256_loadu_ps(taps[t] + c), _mm256_load_ps(w), low);
-      high = _mm256_fmadd_ps(_mm256_loadu_ps(taps[t] + c + 8), _mm256_load_ps(w + 8), high);
+      const __m256 w_low = _mm256_load_ps(w);
+      const __m256 w_high = _mm256_load_ps(w + 8);
+#pragma GCC unroll 2
+      for (int m = 0; m < kPixels; ++m) {
+        const float* x = taps[m * count + t] + c;
+        low[m] = _mm256_fmadd_ps(_mm256_loadu_ps(x), w_low, low[m]);
+        high[m] = _mm256_fmadd_ps(_mm256_loadu_ps(x + 8), w_high, high[m]);
+      }
     }
-    _mm256_store_ps(acc, low);
-    _mm256_store_ps(acc + 8, high);
+    for (int m = 0; m < kPixels; ++m) {
+      _mm256_store_ps(acc + 16 * m, low[m]);
+      _mm256_store_ps(acc + 16 * m + 8, high[m]);
+    }
   }
 
   static void finish(const Epilogue& e, const float* acc, int ldacc, int rows, int columns,
