@@ -18,7 +18,7 @@ namespace pyrt {
 struct BindOptions {
   FeatureMask features = 0;
   int threads = 1;
-  size_t max_bytes = size_t{1} << 46;
+  size_t max_bytes = kMaxBytes;
   // Rows whose name contains it are preferred; with `strict`, no other is taken. Empty: no
   // preference.
   std::string row_filter;

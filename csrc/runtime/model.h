@@ -14,10 +14,13 @@
 
 namespace pyrt {
 
+// A limit that no machine of the pointer's width reaches by honest means.
+inline constexpr size_t kMaxBytes = size_t{1} << (sizeof(size_t) == 8 ? 46 : 31);
+
 struct LoadOptions {
-  bool verify = true;                  // compare the checksum
-  bool host = false;                   // host steps have a callback
-  size_t max_bytes = size_t{1} << 46;  // of decoded constants, and of each binding
+  bool verify = true;            // compare the checksum
+  bool host = false;             // host steps have a callback
+  size_t max_bytes = kMaxBytes;  // of decoded constants, and of each binding
 };
 
 class Model {

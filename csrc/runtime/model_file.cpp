@@ -160,12 +160,13 @@ Result<ModelFile> ModelFile::parse(std::shared_ptr<const Bytes> bytes, bool veri
                " is not in [2, 16 MiB]: not a .pyrt file?");
   }
   if (header_bytes > all.size() - 8) return bad("the header is truncated");
-  Result<Json> header = parse_json(all.subspan(8, header_bytes), "header");
+  const auto header_size = static_cast<size_t>(header_bytes);
+  Result<Json> header = parse_json(all.subspan(8, header_size), "header");
   if (!header.ok()) return header.status();
   if (!header.value().is_object()) return bad("header: not an object");
 
   ModelFile file;
-  const std::span<const std::byte> data = all.subspan(8 + header_bytes);
+  const std::span<const std::byte> data = all.subspan(8 + header_size);
   std::vector<std::pair<const std::string*, Placed>> order;
   const Json& root = header.value();
   for (size_t i = 0; i < root.keys.size(); ++i) {
@@ -183,8 +184,10 @@ Result<ModelFile> ModelFile::parse(std::shared_ptr<const Bytes> bytes, bool veri
     Result<Placed> placed = parse_entry(root.items[i], data.size());
     if (!placed.ok()) return placed.status().at("tensor '" + name + "'");
     TensorEntry& entry = placed.value().entry;
-    entry.bytes = data.subspan(placed.value().begin, placed.value().end - placed.value().begin);
-    entry.readable_tail = data.size() - placed.value().end + bytes->readable_tail();
+    const auto begin = static_cast<size_t>(placed.value().begin);  // both lie in data: checked
+    const auto end = static_cast<size_t>(placed.value().end);
+    entry.bytes = data.subspan(begin, end - begin);
+    entry.readable_tail = data.size() - end + bytes->readable_tail();
     order.emplace_back(&name, placed.value());
     file.tensors_.emplace(name, std::move(entry));
   }

@@ -20,7 +20,7 @@ struct SessionOptions {
   std::string isa;  // empty: PYRUNTIME_ISA, else all that the CPU has
   bool verify = true;
   bool map = true;  // map the file instead of reading it
-  size_t max_bytes = size_t{1} << 46;
+  size_t max_bytes = kMaxBytes;
   std::string row_filter;
   std::vector<std::pair<std::string, double>> cost_factors;
   HostFunction host = nullptr;
