@@ -203,7 +203,9 @@ def test_public_names_are_documented() -> None:
         for name, value in vars(pyruntime).items()
         if not name.startswith("_") and not isinstance(value, types.ModuleType)
     } - public
-    assert extra <= {"annotations", "Any", "TYPE_CHECKING"}, f"public but not in pyruntime.__all__: {extra}"
+    assert extra <= {"annotations", "Any", "TYPE_CHECKING"}, (
+        f"public but not in pyruntime.__all__: {extra}"
+    )
 
 
 # What the code of ISA objects may call: memory functions and exactly rounded operations.
