@@ -33,7 +33,8 @@ def main() -> int:
         sys.stdout.write(text)
         return 0
     output = arguments.output
-    if output.is_dir():
+    if output.suffix != ".md":
+        output.mkdir(parents=True, exist_ok=True)
         output /= file_name(data)
     output.write_text(text)
     print(f"wrote {output}")
