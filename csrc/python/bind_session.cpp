@@ -93,6 +93,7 @@ class PySession {
   PySession(std::shared_ptr<Session> session, py::object host)
       : session_(std::move(session)), host_(std::move(host)) {
     for (const GraphValue& input : program().inputs) {
+      input_labels_.push_back("input '" + input.name + "'");
       input_names_.push_back(py::str(input.name));
       input_names_.back().attr(
           "__hash__")();  // cached in the string: look-ups in feeds are then cheap
@@ -172,7 +173,7 @@ class PySession {
       if (PyErr_Occurred() != nullptr) throw py::error_already_set();
       if (!item)
         raise(Status(Code::kArgument, "input '" + input.name + "' is missing; " + takes()));
-      arrays.push_back(contiguous(item, dtype, "input '" + input.name + "'", in_place));
+      arrays.push_back(contiguous(item, dtype, input_labels_[i], in_place));
     }
     if (given != input_names_.size()) refuse_extra(feeds, by_name);
     return arrays;
@@ -181,8 +182,7 @@ class PySession {
   std::shared_ptr<BoundModel> bind_for(const std::vector<py::array>& inputs) const {
     std::vector<Dims> dims;
     dims.reserve(inputs.size());
-    for (size_t i = 0; i < inputs.size(); ++i)
-      dims.push_back(dims_of(inputs[i], "input '" + program().inputs[i].name + "'"));
+    for (size_t i = 0; i < inputs.size(); ++i) dims.push_back(dims_of(inputs[i], input_labels_[i]));
     return bind_dims(dims);
   }
 
@@ -404,7 +404,8 @@ class PySession {
   }
 
   std::shared_ptr<Session> session_;
-  py::object host_;  // keeps the callback alive
+  py::object host_;                        // keeps the callback alive
+  std::vector<std::string> input_labels_;  // for messages
   std::vector<py::str> input_names_;
   std::vector<py::str> output_names_;
 };

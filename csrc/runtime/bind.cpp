@@ -1,6 +1,7 @@
 #include "runtime/bind.h"
 
 #include <algorithm>
+#include <set>
 
 #include "runtime/arena.h"
 #include "runtime/attributes.h"
@@ -329,9 +330,11 @@ class Binder {
     if (!packed.ok()) return packed.status();
     if (packed.value() != nullptr) {
       replay->packed = packed.value()->data.get();
-      binding_->packed_bytes += packed.value()->bytes;
       binding_->step_packed_bytes[index] = packed.value()->bytes;
-      binding_->packed.push_back(std::move(packed.value()));
+      if (packed_.insert(packed.value().get()).second) {  // steps may share weights
+        binding_->packed_bytes += packed.value()->bytes;
+        binding_->packed.push_back(std::move(packed.value()));
+      }
     }
     return {};
   }
@@ -370,7 +373,8 @@ class Binder {
   Expressions::Values values_;
   std::vector<Dims> dims_;  // of each value
   std::vector<int> output_instances_;
-  std::vector<Slot> places_;  // of each instance
+  std::set<const Packed*> packed_;  // those that the binding holds
+  std::vector<Slot> places_;        // of each instance
 };
 
 }  // namespace
