@@ -60,7 +60,8 @@ function(pyrt_add_kernel folder preset)
   set(flags ${PYRT_FLAGS_${preset}})
   if(PYRT_EMULATE_AVX512 AND preset MATCHES "^avx512")
     # SIMDe's functions take the place of the intrinsics; the rest is compiled for AVX2.
-    set(flags ${avx2} -I${CMAKE_CURRENT_SOURCE_DIR}/csrc/cmake/emulate -isystem ${PYRT_SIMDE_INCLUDE})
+    # No function outside a file takes a 64-byte vector, so its ABI without AVX-512 does not matter.
+    set(flags ${avx2} -Wno-psabi -I${CMAKE_CURRENT_SOURCE_DIR}/csrc/cmake/emulate -isystem ${PYRT_SIMDE_INCLUDE})
   endif()
   target_sources(pyrt_kernels PRIVATE ${source})
   set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${flags}")

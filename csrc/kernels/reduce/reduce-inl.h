@@ -23,7 +23,9 @@ struct BoundReduce {
   int64_t kept[1][kMaxRank] = {}, reduced[1][kMaxRank] = {};
   for (int i = 0; i < y.dims.rank; ++i) kept[0][i] = own[bound.params.kept[i]];
   bound.kept = collapse<1>(y, kept);
-  Operand inside;
+  Operand inside = x;  // a copy: a default constructor would be a weak symbol in debug builds
+  inside.form.layout = Layout::kPlain;
+  inside.dims.rank = 0;
   for (int i = 0; i < x.dims.rank; ++i) {
     if ((bound.params.axes >> i & 1) == 0) continue;
     reduced[0][inside.dims.rank] = own[i];
