@@ -1,6 +1,7 @@
 """The compiled core: private, used by `pyruntime.session` and `pyruntime.kernels` only.
 
-Dtype names are those of csrc/base/dtype.h. bf16 arrays are uint16; u4 and s4 arrays are uint8 and int8, an element each.
+Dtype names are those of csrc/base/dtype.h. bf16 arrays are uint16; u4 and s4 arrays are uint8 and
+int8, an element each.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -62,7 +63,8 @@ class StepInfo(TypedDict, total=False):
     packed_bytes: int
     inputs: list[tuple[str, tuple[int, ...], str] | None]  # dtype, dims, form
     outputs: list[tuple[str, tuple[int, ...], str] | None]
-    candidates: list[tuple[str, float, str]]  # row, predicted ns (-1: cannot run), why not; "" for the one taken
+    # row, predicted ns (-1: cannot run), why not ("" for the one taken)
+    candidates: list[tuple[str, float, str]]
     ns: float  # profile() only: the mean time
 
 class MemoryInfo(TypedDict):
@@ -91,8 +93,8 @@ class Loop:
 class Session:
     """A loaded model.
 
-    `host(step, inputs, outputs)` runs host steps: it fills the arrays of `outputs` and must keep none of them. Errors are
-    those of pyruntime.errors.
+    `host(step, inputs, outputs)` runs host steps: it fills the arrays of `outputs` and must keep
+    none of them. Errors are those of pyruntime.errors.
     """
 
     def __init__(
@@ -130,7 +132,9 @@ class Session:
     def steps(self, shapes: Sequence[Sequence[int]] | None = None) -> list[StepInfo]: ...
     def memory(self, shapes: Sequence[Sequence[int]] | None = None) -> MemoryInfo: ...
     def inexact(self, shapes: Sequence[Sequence[int]] | None = None) -> list[str]: ...
-    def profile(self, feeds: dict[str, Any] | Sequence[Any], repeats: int = 1) -> list[StepInfo]: ...
+    def profile(
+        self, feeds: dict[str, Any] | Sequence[Any], repeats: int = 1
+    ) -> list[StepInfo]: ...
     @property
     def inputs(self) -> list[tuple[str, str, tuple[Dim, ...]]]: ...  # name, dtype, dims
     @property
@@ -157,8 +161,8 @@ def single_step(
 ) -> Session:
     """A session of one step, its inputs and outputs named "0", "1", ...
 
-    An input is a constant (an array, or a dtype and an array), an activation (a dtype and dims) or absent. With `row` only
-    rows whose name contains it are taken.
+    An input is a constant (an array, or a dtype and an array), an activation (a dtype and dims) or
+    absent. With `row` only rows whose name contains it are taken.
     """
 
 __version__: str

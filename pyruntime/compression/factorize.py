@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyruntime.compression._layers import Layer, layers, stored_bytes
-from pyruntime.compression.record import LayerRecord, Record, relative_error
+from pyruntime.compression.record import PAIR_SUFFIX, LayerRecord, Record, relative_error
 from pyruntime.errors import ArgumentError
 from pyruntime.graph import Graph, Node
 from pyruntime.ops.conv import CONV, ConvAttributes
@@ -171,11 +171,13 @@ def _split(
 
 
 def _front(graph: Graph, node: Node, attributes: object, weights: NDArray[np.float64]) -> Node:
-    value = graph.constant(np.ascontiguousarray(weights, dtype=np.float32), f"{node.name}.right")
+    value = graph.constant(
+        np.ascontiguousarray(weights, dtype=np.float32), f"{node.name}{PAIR_SUFFIX}"
+    )
     return graph.make(
         node.operator,
         attributes,
         [node.inputs[0], value],
         [f"{node.name}.low_rank"],
-        f"{node.name}.right",
+        f"{node.name}{PAIR_SUFFIX}",
     )

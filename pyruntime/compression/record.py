@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+# A low-rank pair is the layer itself and, in front of it, one called so.
+PAIR_SUFFIX = ".right"
+
 
 @dataclass(frozen=True, slots=True)
 class LayerRecord:
@@ -57,9 +60,11 @@ class Record:
     @property
     def bytes_before(self) -> int:
         """Bytes of all weights before the first step that touched them."""
+        made = {f"{row.layer}{PAIR_SUFFIX}" for row in self.layers if row.rank is not None}
         first: dict[str, int] = {}
         for row in self.layers:
-            first.setdefault(row.layer, row.bytes_before)
+            if row.layer not in made:  # the thin layers of a pair were no layers before
+                first.setdefault(row.layer, row.bytes_before)
         return sum(first.values())
 
     @property

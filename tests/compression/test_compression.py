@@ -107,6 +107,8 @@ def test_recipes() -> None:
     assert parse_recipe("prune:0.9+int8") == steps
     _, record = compress(network(), "prune:0.5+svd:0.5+int8", calibration=samples())
     assert {row.method for row in record.layers} >= {"prune", "int8"}
+    dense = sum(weights(network(), name).nbytes for name in ("first", "second", "last"))
+    assert record.bytes_before == dense, "the halves of a pair count once"
     assert "ratio" in record.table()
     assert max(len(line) for line in record.table().splitlines()) <= 100
     for text, message in (
