@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from html import escape
+from typing import TypeAlias
 
 from pyruntime.demo import report
 from pyruntime.demo.measure import Row
@@ -18,6 +19,7 @@ body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 860px; margin: 2rem aut
 h1 {{ font-size: 1.5rem; margin-bottom: 0 }} h2 {{ font-size: 1.15rem; margin-top: 2rem }}
 table {{ border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }}
 th, td {{ text-align: right; padding: .3rem .6rem; border-bottom: 1px solid {_GRID} }}
+th {{ white-space: nowrap }}
 th:first-child, td:first-child {{ text-align: left }}
 td small {{ color: #5c6470; display: block; max-width: 20rem }}
 svg {{ width: 100%; height: auto }} svg text {{ font: 12px system-ui, sans-serif; fill: #1d2129 }}
@@ -41,7 +43,7 @@ def html(result: Result) -> str:
         f'<p class="muted">Bars: median of {result.runs:,} runs, the rows taking turns; thin lines '
         "reach to the 99th percentile.</p>",
         f"<p>{escape(report.LOW_RANK_NOTE)}</p>",
-        f"<p>{escape(result.peers)}</p>" if result.peers else "",
+        f"<p>Peers: {escape(result.peers)}.</p>" if result.peers else "",
         f"<h2>Handwritten digits, 8×8, MLP; {result.digits_images:,} held-out images</h2>",
         _table(result.digits),
         "<h2>Your own model</h2>",
@@ -146,21 +148,27 @@ def accuracy_plot(rows: Sequence[Row], noise: float) -> str:
                 _label(x(size), height - bottom + 16, f"{size // 1000} kB", "middle"),
             ]
     parts.append(_label(_WIDTH - _RIGHT, height - 6, "file size, logarithmic", "end"))
-    placed: list[tuple[float, float]] = []
-    for row in rows:
-        cx, cy = x(row.size), y(row.correct)
-        label_y = _free(placed, cx, cy)
-        placed.append((cx, label_y))
+    dots = [(x(row.size), y(row.correct)) for row in rows]
+    taken = [(cx - 7, cx + 7, cy - 7, cy + 7) for cx, cy in dots]
+    for row, (cx, cy) in zip(rows, dots, strict=True):
+        box = _free(taken, cx, cy, len(row.label))
+        taken.append(box)
         parts += [
             f'<circle cx="{cx:.1f}" cy="{cy:.1f}" r="5" fill="{_colour(row)}"/>',
-            _label(cx + 9, label_y + 4, row.label),
+            _label((box[0] + box[1]) / 2, box[3] - 3, row.label, "middle"),
         ]
     return _svg(height, parts, "accuracy against file size")
 
 
-def _free(placed: Sequence[tuple[float, float]], x: float, y: float) -> float:
-    """The height nearest to y where a label at x does not lie on one that is placed."""
-    for offset in (0, 15, -15, 30, -30, 45):
-        if all(abs(x - px) > 130 or abs(y + offset - py) >= 14 for px, py in placed):
-            return y + offset
-    return y
+_Box: TypeAlias = "tuple[float, float, float, float]"  # left, right, top, bottom
+
+
+def _free(taken: Sequence[_Box], x: float, y: float, letters: int) -> _Box:
+    """The place nearest to a dot where a label lies on no other label and no dot."""
+    half = 3.4 * letters  # of 12 px letters, about
+    x = max(half + 64, min(x, _WIDTH - half))
+    boxes = [(x - half, x + half, y + dy - 13, y + dy) for dy in (-8, 21, -23, 36, -38, 51)]
+    for left, right, top, bottom in boxes:
+        if all(right < a or left > b or bottom < c or top > d for a, b, c, d in taken):
+            return left, right, top, bottom
+    return boxes[0]

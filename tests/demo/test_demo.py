@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -203,7 +204,11 @@ sys.exit(main(["demo", "--seconds", "0.1"]))
 
 def test_numpy_is_all_it_needs(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", NUMPY_ONLY], cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-c", NUMPY_ONLY],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     assert "pip install onnxruntime" in done.stdout
