@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 # A low-rank pair is the layer itself and, in front of it, one called so.
 PAIR_SUFFIX = ".right"
+_WIDTH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,12 @@ class Record:
                 )
             )
         rows.append(("all", "", "", "", "", "", f"{self.bytes_after:,}", self._total_ratio(), ""))
-        return "\n".join([_format(rows), *(f"note: {note}" for note in self.notes)])
+        notes = [
+            line
+            for note in self.notes
+            for line in textwrap.wrap(f"note: {note}", _WIDTH, subsequent_indent="  ")
+        ]
+        return "\n".join([_format(rows), *notes])
 
     def _total_ratio(self) -> str:
         return f"{self.bytes_before / self.bytes_after:.2f}x" if self.bytes_after else "-"
