@@ -246,6 +246,16 @@ class Session:
         """Whether the outputs are the same bytes on every CPU, for any number of threads."""
         return not self.inexact_steps()
 
+    def trial_dims(self) -> dict[str, tuple[int, ...]]:
+        """Small dims of all inputs that the model accepts: what `steps` takes without feeds.
+
+        Raises:
+            ShapeError: the model accepts none of the sizes tried.
+        """
+        shapes = self._shapes(None) or []
+        names = [tensor.name for tensor in self.inputs]
+        return {name: tuple(dims) for name, dims in zip(names, shapes, strict=True)}
+
     def memory(self, feeds: Mapping[str, Any] | None = None) -> dict[str, int]:
         """Bytes of arena, scratch, packed weights and decoded constants; `feeds` as in `steps`."""
         return dict(self._native.memory(self._shapes(feeds)))

@@ -38,7 +38,7 @@ def add_shape(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=1,3,224,224",
-        help="shape of an input whose dimensions are free (default: 1 for each free one)",
+        help="shape of an input whose dimensions are free (default: small ones that it takes)",
     )
 
 
@@ -78,11 +78,11 @@ def make_feeds(session: Session, arguments: argparse.Namespace) -> dict[str, NDA
         if not arguments.inputs.is_file():
             raise ArgumentError(f"--inputs {arguments.inputs}: no such file")
         return match_inputs(load_arrays(arguments.inputs), session.inputs, arguments.inputs)
-    shapes = given_dims(session, arguments.shape) or {}
+    shapes = given_dims(session, arguments.shape) or session.trial_dims()
     generator = np.random.default_rng(0)
     feeds: dict[str, NDArray[Any]] = {}
     for info in session.inputs:
-        shape = shapes.get(info.name, _ones(info.dims))
+        shape = shapes[info.name]
         dtype = DType(info.dtype)
         if dtype.is_float:
             feeds[info.name] = generator.random(shape, dtype=np.float32).astype(dtype.numpy)

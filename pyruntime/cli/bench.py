@@ -62,6 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         "bytes": arguments.model.stat().st_size,
         "isa": session.isa,
         "threads": session.threads,
+        "shapes": {name: list(array.shape) for name, array in feeds.items()},
         "load_ms": load_ms,
         "first_run_ms": first_ms,
         "warmup": arguments.warmup,
@@ -82,6 +83,10 @@ def run(arguments: argparse.Namespace) -> int:
         f"  load {load_ms:.2f} ms{compiled}, first run {first_ms:.2f} ms, "
         f"peak RSS {result['peak_rss_mb']:.0f} MB"
     )
+    shapes = " ".join(
+        f"{name}={','.join(map(str, shape))}" for name, shape in result["shapes"].items()
+    )
+    shared.say(f"  inputs {shapes}")
     shared.say(
         f"  {runs:,} runs after {arguments.warmup} warm-up: min {result['min_ms']:.4f}, "
         f"p50 {result['p50_ms']:.4f}, p90 {result['p90_ms']:.4f}, p99 {result['p99_ms']:.4f} ms"
