@@ -68,7 +68,12 @@ struct ConvRows {
   static size_t scratch_bytes(const Problem& problem) {
     const auto& p = problem.as<ConvParams>();
     if (in_place(p)) return 0;
-    return static_cast<size_t>(blocking(p).block_rows * panel_K(p)) * sizeof(A) + 64;
+    return static_cast<size_t>(rows_bytes(p) + (by_lines(p) ? p.kernel_h * line_bytes(p) : 0));
+  }
+  // Gathered rows; 64 bytes of slack, since lines are copied in whole chunks.
+  static int64_t rows_bytes(const ConvParams& p) {
+    const int64_t elements = blocking(p).block_rows * panel_K(p);
+    return round_up(elements * static_cast<int64_t>(sizeof(A)) + 64, 64);
   }
 
   static A* fill(A* to, int64_t count, A value) {
@@ -99,6 +104,65 @@ struct ConvRows {
     return to;
   }
 
+  // First layers have few channels: the taps of a kernel row are a short run, and finding it costs
+  // more than copying it. The input lines of an output row are then prepared once, borders
+  // included, and each run is copied from there in whole chunks.
+  static constexpr int64_t kChunk = 32;  // bytes, one register
+  static bool by_lines(const ConvParams& p) {
+    const int64_t run = p.kernel_w * p.C * static_cast<int64_t>(sizeof(A));
+    return p.group == 1 && p.dilation_w == 1 && run <= 4 * kChunk && !in_place(p);
+  }
+  static int64_t line_elements(const ConvParams& p) {
+    return ((larger(p.OW, 1) - 1) * p.stride_w + p.kernel_w) * p.C;
+  }
+  static int64_t line_bytes(const ConvParams& p) {
+    return round_up(line_elements(p) * static_cast<int64_t>(sizeof(A)) + kChunk, 64);
+  }
+  static A* line(const ConvParams& p, A* lines, int64_t t) {
+    return reinterpret_cast<A*>(reinterpret_cast<char*>(lines) + t * line_bytes(p));
+  }
+
+  static void prepare_line(const ConvParams& p, const X* image, int64_t y, A padding, A* to) {
+    const int64_t elements = line_elements(p);
+    if (y < 0 || y >= p.H) {
+      fill(to, elements, padding);
+      return;
+    }
+    const int64_t before = smaller(elements, p.pad_w * p.C);
+    const int64_t inside = smaller(elements - before, p.W * p.C);
+    fill(to, before, padding);
+    Isa::prepare(image + y * p.W * p.C, inside, to + before);
+    fill(to + before + inside, elements - before - inside, padding);
+  }
+
+  static void gather_by_lines(const ConvParams& p, const X* x, int64_t m0, int64_t rows, A padding,
+                              A* lines, A* out) {
+    const int64_t run = p.kernel_w * p.C;
+    const int64_t run_bytes = run * static_cast<int64_t>(sizeof(A));
+    int64_t line_of = -1;  // the output row that the lines belong to
+    for (int64_t m = m0; m < m0 + rows; ++m) {
+      const int64_t y = m / p.OW;  // over all images
+      if (y != line_of) {
+        line_of = y;
+        const X* image = x + y / p.OH * p.H * p.W * p.C;
+        const int64_t ih = y % p.OH * p.stride_h - p.pad_h;
+        for (int64_t t = 0; t < p.kernel_h; ++t) {
+          prepare_line(p, image, ih + t * p.dilation_h, padding, line(p, lines, t));
+        }
+      }
+      const int64_t at = m % p.OW * p.stride_w * p.C;
+      A* to = out + (m - m0) * panel_K(p);
+      for (int64_t t = 0; t < p.kernel_h; ++t, to += run) {
+        const char* from = reinterpret_cast<const char*>(line(p, lines, t) + at);
+        // What is copied beyond the run is overwritten by the next run, row or padding.
+        for (int64_t i = 0; i < run_bytes; i += kChunk) {
+          memcpy(reinterpret_cast<char*>(to) + i, from + i, kChunk);
+        }
+      }
+      fill(to, panel_K(p) - p.K(), A{0});
+    }
+  }
+
   // Rows of the product for output pixels [m0, m0 + rows) to out [rows][panel_K].
   static void gather(const ConvParams& p, const X* x, int64_t group, int64_t m0, int64_t rows,
                      A padding, A* out) {
@@ -126,8 +190,9 @@ struct ConvRows {
   static double gather_ns(const ConvParams& p) {
     if (in_place(p)) return 0;
     const bool runs = p.group == 1 && p.dilation_w == 1;
+    const double run_ns = by_lines(p) ? 1.5 : 8;
     const double row_ns =
-        static_cast<double>(p.kernel_h) * (runs ? 8 : 5 * static_cast<double>(p.kernel_w));
+        static_cast<double>(p.kernel_h) * (runs ? run_ns : 5 * static_cast<double>(p.kernel_w));
     return row_ns * static_cast<double>(M(p)) * static_cast<double>(p.group);
   }
 
@@ -137,6 +202,7 @@ struct ConvRows {
     const int64_t K = panel_K(p);
     const X* x = static_cast<const X*>(call.inputs[kInputX]);
     A* gathered = static_cast<A*>(call.scratch);
+    A* lines = reinterpret_cast<A*>(static_cast<char*>(call.scratch) + rows_bytes(p));
     Epilogue e = make_epilogue(p.epilogue, problem, call, nullptr);
     int64_t last_gathered = -1;
     for (int64_t task = begin; task < end; ++task) {
@@ -152,7 +218,12 @@ struct ConvRows {
         block = reinterpret_cast<const A*>(x + m0 * p.C + group * (p.C / p.group));
         lda = p.C;
       } else if (rows_of_group != last_gathered) {
-        gather(p, x, group, m0, rows, static_cast<A>(e.x_zero_point), gathered);
+        const auto padding = static_cast<A>(e.x_zero_point);
+        if (by_lines(p)) {
+          gather_by_lines(p, x, m0, rows, padding, lines, gathered);
+        } else {
+          gather(p, x, group, m0, rows, padding, gathered);
+        }
         last_gathered = rows_of_group;
       }
       const char* packed = static_cast<const char*>(call.packed) + group * group_bytes(p);

@@ -51,11 +51,17 @@ struct SparseGeometry {
   }
   PYRT_INLINE int64_t phases() const { return conv.stride_h * conv.stride_w; }
 
-  // Index in the operand of the weight of (k, n), k = tap * C + c.
-  PYRT_INLINE int64_t weight(int64_t k, int64_t n) const {
-    if (!is_conv) return transposed ? n * K() + k : k * N() + n;
+  // Calls visit(k, index of the weight of (k, n) in the operand) for k = tap * C + c ascending.
+  template <class Visit>
+  PYRT_INLINE void weights_of(int64_t n, const Visit& visit) const {
+    if (!is_conv) {
+      for (int64_t k = 0; k < K(); ++k) visit(k, transposed ? n * K() + k : k * N() + n);
+      return;
+    }
     const int64_t taps = conv.kernel_h * conv.kernel_w;
-    return (n * conv.C + k % conv.C) * taps + k / conv.C;
+    for (int64_t t = 0, k = 0; t < taps; ++t) {
+      for (int64_t c = 0; c < conv.C; ++c, ++k) visit(k, (n * conv.C + c) * taps + t);
+    }
   }
 };
 
@@ -174,12 +180,12 @@ struct SparseRows {
     int64_t next = 0;  // in weights; a column begins at a whole entry
     for (int64_t n = 0; n < g.N(); ++n) {
       starts[n] = static_cast<uint32_t>(next / kPerEntry);
-      for (int64_t k = 0; k < g.K(); ++k) {
-        const X value = w[g.weight(k, n)];
-        if (value == X{0}) continue;
+      g.weights_of(n, [&](int64_t k, int64_t index) {
+        const X value = w[index];
+        if (value == X{0}) return;
         put(entries, next++, k, value);
         if constexpr (kInteger) sums[n] += static_cast<uint32_t>(int32_t{value});
-      }
+      });
       next = round_up(next, kPerEntry);
     }
     for (int64_t n = g.N(); n < starts_bytes(g) / 4; ++n) {
