@@ -44,7 +44,7 @@ Ints reduced(const Shape& s, bool keep) {
 template <class T>
 Tensor of(DType dtype, const Ints& dims, const std::vector<T>& values) {
   Tensor t = empty(dtype, dims);
-  std::memcpy(t.bytes.data(), values.data(), t.bytes.size());
+  if (!values.empty()) std::memcpy(t.bytes.data(), values.data(), t.bytes.size());
   return t;
 }
 
