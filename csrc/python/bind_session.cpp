@@ -302,7 +302,8 @@ class PySession {
   void refuse_extra(const py::object& feeds, bool by_name) const {
     std::string extra;
     if (by_name) {
-      for (const auto& [key, value] : py::reinterpret_borrow<py::dict>(feeds)) {
+      for (const auto& item : py::reinterpret_borrow<py::dict>(feeds)) {
+        const py::handle key = item.first;
         const bool known = std::any_of(input_names_.begin(), input_names_.end(),
                                        [&](const py::str& n) { return n.equal(key); });
         if (!known) extra += " " + py::repr(key).cast<std::string>();

@@ -115,7 +115,7 @@ Status FormPlanner::add_conversion(std::string_view family_name, int from, int t
                                                   : channels_moved_last(instance.dims);
   };
   const Instance* ends[2] = {&source, &target};
-  for (int i = 0; i < 2; ++i) {
+  for (size_t i = 0; i < 2; ++i) {
     step.operands[i].dtype = ends[i]->dtype;
     step.operands[i].present = true;
     step.operands[i].dims = in_memory(*ends[i]);
