@@ -21,8 +21,8 @@ NATIVE := CMakeLists.txt pyproject.toml $(shell find csrc -type f)
 pinned = $$($(PY) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))$(1))")
 extra = $(call pinned,['project']['optional-dependencies']['$(1)'])
 
-# Native builds beside the one in .venv: $(call native,<folder in build/>,<cmake options>)
-native = cmake -G Ninja -B build/$(1) -DPython_EXECUTABLE=$(CURDIR)/$(PY) -DPYRT_BUILD_TESTS=ON $(2) >build/$(1).log && cmake --build build/$(1)
+# Native builds beside the one in .venv: $(call native,<folder in build/>,<cmake options>,<options of cmake --build>)
+native = cmake -G Ninja -B build/$(1) -DPython_EXECUTABLE=$(CURDIR)/$(PY) -DPYRT_BUILD_TESTS=ON $(2) >build/$(1).log && cmake --build build/$(1) $(3)
 
 .PHONY: help build demo test bench lint format wheel check-clang test-arm test-aarch64 test-armhf clean
 
@@ -61,18 +61,23 @@ check-clang: $(VENV)/build.stamp  ## compile everything with clang 14 too
 	@mkdir -p build
 	$(call native,clang,-DCMAKE_C_COMPILER=clang-14 -DCMAKE_CXX_COMPILER=clang++-14)
 
-test-arm: test-aarch64 test-armhf  ## cross-build the scalar core and run it on 64- and 32-bit ARM under qemu
+test-arm: test-aarch64 test-armhf  ## replay results of this machine on 64- and 32-bit ARM, cross-built, under qemu
+
+.PHONY: vectors
+vectors: $(VENV)/native.stamp
+	$(PY) -m tests.numerics.record build/vectors
 
 test-aarch64: ARM_CXX := aarch64-linux-gnu-g++
 test-aarch64: ARM_QEMU := qemu-aarch64-static
 test-armhf: ARM_CXX := arm-linux-gnueabihf-g++
 test-armhf: ARM_QEMU := qemu-arm-static
-test-aarch64 test-armhf: test-%: $(VENV)/build.stamp
+test-aarch64 test-armhf: test-%: vectors
 	@command -v $(ARM_CXX) >/dev/null || { echo "There is no $(ARM_CXX): apt install g++-aarch64-linux-gnu g++-arm-linux-gnueabihf" >&2; exit 1; }
 	@command -v $(ARM_QEMU) >/dev/null || { echo "There is no $(ARM_QEMU): apt install qemu-user-static" >&2; exit 1; }
 	@mkdir -p build
-	$(call native,$*,--toolchain csrc/cmake/$*.cmake -DPYRT_PYTHON=OFF)
-	$(ARM_QEMU) build/$*/kernel_test
+	$(call native,$*,--toolchain csrc/cmake/$*.cmake -DPYRT_PYTHON=OFF,--target replay canonical_test)
+	$(ARM_QEMU) build/$*/canonical_test
+	$(ARM_QEMU) build/$*/replay build/vectors
 
 wheel: $(VENV)/venv.stamp  ## build dist/pyruntime-*.whl
 	$(PIP) wheel --no-deps --wheel-dir dist .
