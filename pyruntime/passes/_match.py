@@ -37,8 +37,13 @@ def set_input(node: Node, index: int, value: Value | None) -> None:
 
 
 def is_bare(node: Node) -> bool:
-    """Conv or MatMul with nothing fused behind the bias yet."""
+    """Conv or MatMul with nothing fused behind the bias yet.
+
+    A MatMul of a vector has no channels along its last axis and is left alone.
+    """
     if node.operator is not CONV and node.operator is not MATMUL:
+        return False
+    if any(value is not None and len(value.dims) < 2 for value in node.inputs[:2]):
         return False
     return input_at(node, RESIDUAL) is None and not has_clip(node)
 

@@ -23,7 +23,7 @@ def _value_key(value: Value | None) -> Any:
 
 
 def _attribute_key(attributes: Any) -> str:
-    with np.printoptions(threshold=1 << 30):
+    with np.printoptions(threshold=1 << 30, floatmode="unique"):
         return repr(attributes)
 
 

@@ -8,14 +8,19 @@ import numpy as np
 import pytest
 
 from pyruntime.errors import ArgumentError
+from pyruntime.graph import DType
 from pyruntime.graph.verify import verify
+from pyruntime.ops import Operator
 from pyruntime.ops.activations import HARD_SIGMOID
 from pyruntime.ops.batch_normalization import BATCH_NORMALIZATION, BatchNormalizationAttributes
 from pyruntime.ops.binary import ADD, DIV, MUL, SUB
 from pyruntime.ops.clip import CLIP
+from pyruntime.ops.constant_of_shape import CONSTANT_OF_SHAPE, ConstantOfShapeAttributes
 from pyruntime.ops.identity import IDENTITY
+from pyruntime.ops.matmul import MATMUL, MatMulAttributes
 from pyruntime.ops.unary import RELU, SIGMOID
-from pyruntime.passes.pipeline import optimize, optimize_float
+from pyruntime.passes.common_subexpressions import COMMON_SUBEXPRESSIONS
+from pyruntime.passes.pipeline import optimize, optimize_float, run_passes
 from tests.passes.build import Builder, operators, run
 
 IMAGE = (2, 3, 6, 5)
@@ -163,3 +168,27 @@ def test_skip_and_unknown_pass() -> None:
     assert operators(optimize(graph, skip=["fuse_epilogue"])) == ["Conv", "Relu"]
     with pytest.raises(ArgumentError, match="fuse_all"):
         optimize(graph, skip=["fuse_all"])
+
+
+@pytest.mark.parametrize("operator", [ADD, MUL])
+@pytest.mark.parametrize("constant", ["scalar", "vector"])
+def test_product_with_a_vector_has_no_channels(operator: Operator, constant: str) -> None:
+    b = Builder((4, 4))
+    y = b.node(MATMUL, MatMulAttributes(), b.x, b.constant(4)).outputs[0]
+    c = b.constant(4) if constant == "vector" else b.graph.constant(np.array(2, np.float32))
+    graph = b.output(b.node(RELU, None, b.node(operator, None, y, c).outputs[0]).outputs[0])
+    after = optimize_float(graph)
+    assert operators(after) == ["MatMul", operator.name, "Relu"]
+    same(graph, after, sample((4, 4)))
+
+
+def test_constants_that_differ_in_the_last_digit_are_not_merged() -> None:
+    near = np.array([0.12345678901], np.float64)
+    attributes = [ConstantOfShapeAttributes(value) for value in (near, np.nextafter(near, 1))]
+    b = Builder((2,), DType.F64)
+    size = b.graph.constant(np.array([2]))
+    left, right = (b.node(CONSTANT_OF_SHAPE, a, size).outputs[0] for a in attributes)
+    difference = b.node(SUB, None, left, right).outputs[0]
+    graph = b.output(b.node(MUL, None, difference, b.x).outputs[0])
+    run_passes(graph, [COMMON_SUBEXPRESSIONS])
+    assert operators(graph).count("ConstantOfShape") == 2

@@ -177,3 +177,23 @@ def test_qlinear_gives_the_same_bytes(operator: Operator) -> None:
         np.testing.assert_array_equal(run(after, x), run(graph, x), err_msg=case.name)
         converted += any(name in ("QConv", "QMatMul") for name in operators(after))
     assert converted >= 2
+
+
+@pytest.mark.parametrize(
+    ("x_scale", "w_scale", "y_scale"), [(1e-25, 1e-20, 1e-3), (1e20, 1e20, 1e-10)]
+)
+def test_scale_that_is_no_normal_float_stays_in_float(
+    x_scale: float, w_scale: float, y_scale: float
+) -> None:
+    """The loader refuses such scales, so no integer step may ask for one."""
+    b = Builder((2, 4))
+    x = b.fake_quantize(b.x, x_scale, 0)
+    w = b.graph.constant(b.random.integers(-127, 128, (4, 3)).astype(np.int8))
+    scale = b.graph.constant(np.array(w_scale, np.float32))
+    weights = b.node(DEQUANTIZE_LINEAR, DequantizeAttributes(), w, scale).outputs[0]
+    y = b.node(MATMUL, MatMulAttributes(), x, weights).outputs[0]
+    total = b.node(ADD, None, b.fake_quantize(y, y_scale, 0), b.fake_quantize(y, 1e-38, 1))
+    graph = b.output(b.fake_quantize(total.outputs[0], 1e30, 0))
+    after = optimize(graph)
+    verify(after)
+    assert not {"QMatMul", "QBinary", "Requantize"} & set(operators(after))

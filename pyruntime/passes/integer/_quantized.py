@@ -123,6 +123,17 @@ def quantized_bounds(lo: float, hi: float, target: Quantized) -> tuple[int, int]
     return step(lo, -128), step(hi, 127)
 
 
+def storable_scale(exact: Any) -> NDArray[np.float32] | None:
+    """A scale worked out in float64 as f32 [1] or [N]; None unless all are finite and normal.
+
+    The numerics contract wants that of every scale, so what would need another stays in float.
+    """
+    with np.errstate(over="ignore", under="ignore"):
+        scale: NDArray[np.float32] = np.atleast_1d(np.asarray(exact, np.float64)).astype(np.float32)
+    usable = np.isfinite(scale) & (scale >= np.finfo(np.float32).tiny)
+    return scale if bool(np.all(usable)) else None
+
+
 def make_dequantize(graph: Graph, q: Value, scale: np.float32, zero_point: Any, name: str) -> Node:
     """A DequantizeLinear of an integer value."""
     return graph.make(

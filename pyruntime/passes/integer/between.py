@@ -26,6 +26,7 @@ from pyruntime.passes.integer._quantized import (
     dequantized,
     quantized_bounds,
     sole_quantizer,
+    storable_scale,
 )
 from pyruntime.passes.integer.supported import is_elementwise_function
 
@@ -37,8 +38,9 @@ def _signed(value: Value | None) -> Quantized | None:
     return found
 
 
-def _ratio(graph: Graph, scale: float, divisor: np.float32) -> Value:
-    return graph.constant(np.array([scale / float(divisor)], dtype=np.float32))
+def _ratio(graph: Graph, scale: float, divisor: np.float32) -> Value | None:
+    ratio = storable_scale(scale / float(divisor))
+    return None if ratio is None else graph.constant(ratio)
 
 
 def _clipped_binary(
@@ -71,6 +73,8 @@ def _binary(
     else:
         product = float(a.single_scale) * float(b.single_scale)
         scales = [_ratio(graph, product, target.single_scale)]
+    if any(scale is None for scale in scales):
+        return None
     q_lo, q_hi = quantized_bounds(*bounds, target)
     attributes = QBinaryAttributes(
         op="add" if node.operator is ADD else "mul",
@@ -122,6 +126,8 @@ def _pool(graph: Graph, node: Node, target: Quantized) -> Node | None:
         }
         attributes = replace(attributes, **geometry)
     scale = _ratio(graph, float(source.single_scale), target.single_scale)
+    if scale is None:
+        return None
     return graph.make(QPOOL, attributes, [source.q, scale], [graph.unique(node.name)], node.name)
 
 

@@ -26,6 +26,7 @@ from pyruntime.passes.integer._quantized import (
     dequantized,
     quantized_bounds,
     sole_quantizer,
+    storable_scale,
 )
 
 # The accumulator is modulo 2^32; a layer whose sums could leave s32 stays in float.
@@ -124,22 +125,25 @@ def _convert(graph: Graph, node: Node) -> Node | None:
     found = sole_quantizer(graph, graph.consumers(), node.outputs[0])
     target = found[1] if found is not None and found[1].q.dtype is DType.S8 else None
     attributes: dict[str, Any] = {"x_zero_point": operands.x.single_zero_point}
-    scale = float(operands.x.single_scale) * operands.weight_scale
-    divisor = 1.0
+    divisor = 1.0 if target is None else float(target.single_scale)
+    scale = storable_scale(float(operands.x.single_scale) * operands.weight_scale / divisor)
+    ratio = None
+    if operands.residual is not None:
+        ratio = storable_scale(float(operands.residual.single_scale) / divisor)
+    if scale is None or (ratio is None and operands.residual is not None):
+        return None
     if target is None:
         attributes.update(out=DType.F32, lo=node.attributes.lo, hi=node.attributes.hi)
     else:
         q_lo, q_hi = quantized_bounds(node.attributes.lo, node.attributes.hi, target)
-        divisor = float(target.single_scale)
         attributes.update(out=DType.S8, y_zero_point=target.single_zero_point, q_lo=q_lo, q_hi=q_hi)
     inputs: list[Value | None] = [
         operands.x.q,
         graph.constant(operands.weights, f"{node.name}.w"),
         None if bias is None else graph.constant(bias, f"{node.name}.bias_s32"),
-        graph.constant((scale / divisor).astype(np.float32), f"{node.name}.scale"),
+        graph.constant(scale, f"{node.name}.scale"),
     ]
-    if operands.residual is not None:
-        ratio = np.array([float(operands.residual.single_scale) / divisor], dtype=np.float32)
+    if operands.residual is not None and ratio is not None:
         inputs += [operands.residual.q, graph.constant(ratio, f"{node.name}.residual_scale")]
         attributes["residual_zero_point"] = operands.residual.single_zero_point
     operator = QCONV if node.operator is CONV else QMATMUL

@@ -25,6 +25,7 @@ from pyruntime.passes.integer._quantized import (
     make_dequantize,
     quantizer,
     sole_quantizer,
+    storable_scale,
 )
 from pyruntime.passes.integer.supported import keeps_scale
 
@@ -41,14 +42,16 @@ def _data_inputs(node: Node) -> list[int]:
     ]
 
 
-def _requantize(graph: Graph, source: Quantized, target: Quantized) -> Node:
-    scale = np.float32(np.float64(source.single_scale) / np.float64(target.single_scale))
+def _requantize(graph: Graph, source: Quantized, target: Quantized) -> Node | None:
+    scale = storable_scale(float(source.single_scale) / float(target.single_scale))
+    if scale is None:
+        return None
     return graph.make(
         REQUANTIZE,
         RequantizeAttributes(
             x_zero_point=source.single_zero_point, y_zero_point=target.single_zero_point
         ),
-        [source.q, graph.constant(np.array([scale], dtype=np.float32))],
+        [source.q, graph.constant(scale)],
         [graph.unique(source.q.name)],
         graph.unique("requantize"),
     )
@@ -71,6 +74,8 @@ def _on_integers(graph: Graph, node: Node) -> list[Node] | None:
         for i, source in enumerate(known):
             if not source.same_parameters(target):
                 step = _requantize(graph, source, target)
+                if step is None:
+                    return None
                 before.append(step)
                 known[i] = Quantized(step.outputs[0], target.scale, target.zero_point, 0)
     inputs: list[Value | None] = list(node.inputs)
@@ -97,6 +102,8 @@ def _cancel(graph: Graph, node: Node) -> list[Node] | None:
     if source.q.dtype is not DType.S8 or target.q.dtype is not DType.S8:
         return None
     step = _requantize(graph, source, target)
+    if step is None:
+        return None
     step.outputs = [node.outputs[0]]
     node.outputs[0].producer = step
     return [step]
