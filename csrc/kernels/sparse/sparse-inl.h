@@ -136,6 +136,8 @@ struct SparseRows {
     if (const char* reason = sparse_refusal(problem, p)) return reason;
     const SparseGeometry g = geometry(problem);
     if (g.K() > kSparseMaxK) return "K is above 65535";
+    if (plane_elements(g, largest(g)) > INT32_MAX)
+      return "two lines of the input exceed 2^31 elements";
     const int64_t size = problem.inputs[kInputW].dims.count();
     if (count_nonzeros<X>(problem) * 4 > size * 3) return "under a quarter of the weights are zero";
     return nullptr;
@@ -224,6 +226,12 @@ struct SparseRows {
     if (g.flat) return {task / s.bands, 0, 1, from, to};
     return {task / s.bands, from, to, 0, g.conv.OW};
   }
+  // The largest of the tasks' rectangles.
+  static Rectangle largest(const SparseGeometry& g) {
+    const Split s = split(g);
+    const int64_t most = ceil_div(s.extent, s.bands);
+    return g.flat ? Rectangle{0, 0, 1, 0, most} : Rectangle{0, 0, most, 0, g.conv.OW};
+  }
   static int64_t tasks(const Problem& problem) {
     const SparseGeometry g = geometry(problem);
     return g.conv.B * split(g).bands;
@@ -238,11 +246,8 @@ struct SparseRows {
 
   static size_t scratch_bytes(const Problem& problem) {
     const SparseGeometry g = geometry(problem);
-    const Split s = split(g);
-    const int64_t most = ceil_div(s.extent, s.bands);
-    const Rectangle r = g.flat ? Rectangle{0, 0, 1, 0, most} : Rectangle{0, 0, most, 0, g.conv.OW};
     return static_cast<size_t>(offsets_bytes(g) + 2 * kAccBytes +
-                               plane_elements(g, r) * static_cast<int64_t>(sizeof(P)));
+                               plane_elements(g, largest(g)) * static_cast<int64_t>(sizeof(P)));
   }
 
   static void fill_offsets(const SparseGeometry& g, const Rectangle& r, int32_t* offsets) {
