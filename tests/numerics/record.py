@@ -92,6 +92,18 @@ def record(folder: Path, name: str, data: bytes, feeds: Sequence[Array]) -> str:
             for index, output in enumerate(compute(data, feeds, **options)):
                 if not same(output, want[index]):
                     raise MismatchError(f"{name}: output {index} has other bytes with {options}")
+    return store(folder, name, kind, data, feeds, want)
+
+
+def store(
+    folder: Path,
+    name: str,
+    kind: str,
+    data: bytes,
+    feeds: Sequence[Array],
+    want: Sequence[Array],
+) -> str:
+    """Writes one case; returns its line of the manifest."""
     (folder / f"{name}.pyrt").write_bytes(data)
     for side, arrays in (("in", feeds), ("out", want)):
         for index, array in enumerate(arrays):
