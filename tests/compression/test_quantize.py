@@ -11,6 +11,7 @@ from pyruntime.compression.quantize import quantize, quantize_weights, store_fp1
 from pyruntime.errors import ArgumentError, DTypeError, ShapeError
 from pyruntime.passes.pipeline import optimize
 from tests.compression.networks import network, operators, samples, signal_to_noise, weights
+from tests.passes.build import Builder
 
 
 @pytest.mark.parametrize("method", ["minmax", "mse", "percentile"])
@@ -121,6 +122,12 @@ def test_stated_range_is_held_against_the_data() -> None:
         quantize(network(), raw, input_range=(0, 1))
     with pytest.raises(ArgumentError, match="twice"):
         quantize(network(), samples() / 255, input_range=(0, 1))
+
+
+def test_fewer_samples_than_a_fixed_batch() -> None:
+    b = Builder((8, 3, 6, 6))
+    with pytest.raises(ArgumentError, match="8 samples at a time"):
+        quantize(b.output(b.conv(b.x, 4)), samples(5))
 
 
 def test_few_samples_warn() -> None:

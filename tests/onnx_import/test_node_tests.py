@@ -18,13 +18,11 @@ from onnx import numpy_helper
 from onnx.backend.test.loader import load_model_tests
 from onnx.backend.test.runner import Runner
 
+from pyruntime import backend
 from pyruntime.errors import PyruntimeError
 from pyruntime.onnx_import.load import expand_functions, onnx_package
 from pyruntime.onnx_import.opset import domain_of, find_reader, opset_versions
 from pyruntime.ops._onnx_types import is_known
-
-pytest.importorskip("pyruntime._core", reason="the binding is not built")
-from pyruntime import backend
 
 # Tests whose operators we have but that ask for something that is not supported: pattern -> reason.
 LEFT_OUT = {

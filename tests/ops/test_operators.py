@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 import numpy as np
 import pytest
 
@@ -82,9 +80,6 @@ def plain(array: Array) -> Array:
     return array.view(dtype) if array.dtype.name == "bfloat16" else array.astype(dtype)
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("pyruntime._core") is None, reason="the binding is not built"
-)
 @pytest.mark.parametrize(("operator", "case"), ALL)
 def test_the_runtime_gives_what_the_reference_gives(operator: Operator, case: Case) -> None:
     from pyruntime.plan.compile import compile as compile_graph
