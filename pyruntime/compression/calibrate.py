@@ -230,5 +230,9 @@ def iterate_samples(
     ]
     step = fixed[0] if fixed else batch
     total = next(iter(counts.values()))
+    if fixed and 0 < total < step:
+        raise ArgumentError(
+            f"the model takes {step} samples at a time, calibration has {total}; give at least {step}"
+        )
     for start in range(0, total - (step - 1 if fixed else 0), step):
         yield {name: array[start : start + step] for name, array in arrays.items()}
