@@ -232,7 +232,8 @@ def iterate_samples(
     total = next(iter(counts.values()))
     if fixed and 0 < total < step:
         raise ArgumentError(
-            f"the model takes {step} samples at a time, calibration has {total}; give at least {step}"
+            f"the model takes {step} samples at a time, calibration has {total}; "
+            f"give at least {step}"
         )
     for start in range(0, total - (step - 1 if fixed else 0), step):
         yield {name: array[start : start + step] for name, array in arrays.items()}
