@@ -229,9 +229,9 @@ struct ConvRows {
       const char* packed = static_cast<const char*>(call.packed) + group * group_bytes(p);
       if (kInteger) e.column_sums = reinterpret_cast<const int32_t*>(packed) - group * p.N();
       const auto* w = reinterpret_cast<const W*>(packed + (kInteger ? sums_bytes(p.N()) : 0));
-      multiply<Isa>(e, block, lda, rows, w, K, p.N(), part(b.panels, b.n_blocks, ni),
-                    part(b.panels, b.n_blocks, ni + 1), group * p.N(), m0 * p.O + group * p.N(),
-                    p.O);
+      multiply_matrix<Isa>(e, block, lda, rows, w, K, p.N(), part(b.panels, b.n_blocks, ni),
+                           part(b.panels, b.n_blocks, ni + 1), group * p.N(),
+                           m0 * p.O + group * p.N(), p.O);
     }
   }
 };

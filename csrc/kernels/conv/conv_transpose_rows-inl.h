@@ -190,7 +190,7 @@ struct ConvTransposeRows {
       const int64_t K = f.taps() * Cg;
       const int64_t first = part(b.panels, b.n_blocks, ni);
       const int64_t last = part(b.panels, b.n_blocks, ni + 1);
-      multiply<Isa>(e, gathered, K, rows, w, K, p.N(), first, last, group * p.N(), 0, p.N());
+      multiply_matrix<Isa>(e, gathered, K, rows, w, K, p.N(), first, last, group * p.N(), 0, p.N());
       const int64_t n0 = first * kPanel;
       const int64_t n1 = smaller(p.N(), last * kPanel);
       for (int64_t m = 0; m < rows && n1 > n0; ++m) {

@@ -2,18 +2,23 @@
 // over tiles. An ISA file supplies the arithmetic as a struct:
 //
 //   struct Isa {
-//     using A, W, Acc;                     // elements of prepared activations, packed weights,
-//     accumulators static constexpr int kMr, kKr;       // rows of the largest tile; k packed
-//     together static constexpr int kMaxPanels;     // most panels of 16 columns in one tile static
-//     int panels(int rows);         // panels that a tile of so many rows takes at once (registers)
-//     // acc[rows][panels * 16] = a[rows][K] * w[panels][K/kr][16][kr]; K a multiple of kKr, lda in
-//     elements. static void tile(int rows, int panels, const A* a, int64_t lda, const W* w, int64_t
-//     K, Acc* acc);
-//     // y[at + m * ldy + i] = epilogue(acc[m * ldacc + i], channel n + i) for m < rows, i <
-//     columns <= 16. static void finish(const Epilogue& e, const Acc* acc, int ldacc, int rows, int
-//     columns, int64_t n, int64_t at,
-//                        int64_t ldy);
+//     using A, W, Acc;  // elements of prepared activations, packed weights, accumulators
+//     static constexpr int kMr, kKr;     // rows of the largest tile; k packed together
+//     static constexpr int kMaxAcc;      // accumulators of the largest tile
+//     static int panels(int rows);       // panels of 16 columns that a tile of so many rows takes
+//     // acc[rows][panels * 16] = the product of activations read as segments (below) with
+//     // w[panels][K/kr][16][kr]; K = n_taps * segment, segment a multiple of kKr.
+//     static void tile(int rows, int panels, const A* const* a, const int64_t* taps, int n_taps,
+//                      int64_t segment, const W* w, int64_t K, Acc* acc);
+//     // y[at + m * ldy + i] = epilogue(acc[m * ldacc + i], channel n + i) for m < rows and
+//     // i < columns <= 16.
+//     static void finish(const Epilogue& e, const Acc* acc, int ldacc, int rows, int columns,
+//                        int64_t n, int64_t at, int64_t ldy);
 //   };
+//
+// Activations are read as segments, so that convolutions need no gathered im2col: row m of the
+// product is the concatenation of n_taps runs of `segment` elements at rows[m] + taps[t]. A plain
+// matrix has one tap of K elements.
 //
 // Tiles store their accumulators to a stack buffer and finish() reads them back: a few per cent at
 // K = 64, nothing at K = 512, and the K loops stay free of the spills that g++ 12 makes when an
@@ -44,6 +49,8 @@ struct Blocking {
   int64_t block_rows;  // most rows of a block
 };
 
+inline constexpr int64_t kMaxTiles = 16;  // of a block of rows, above each other
+
 // `a_bytes` of one row of a block of prepared activations. A block is at most 16 tiles high, so
 // that a panel of weights is fetched once for 96 rows, and at most 160 KiB, which leaves L2 (256
 // KiB and more) room for a panel.
@@ -53,7 +60,7 @@ PYRT_INLINE Blocking make_blocking(int64_t M, int64_t N, int64_t K, int64_t a_by
       1 << 18;  // a few microseconds: what a hand-over between threads costs
   Blocking b;
   b.panels = ceil_div(N, kPanel);
-  int64_t tiles = larger(1, smaller(16, kBlockBytes / larger(1, a_bytes * mr)));
+  int64_t tiles = larger(1, smaller(kMaxTiles, kBlockBytes / larger(1, a_bytes * mr)));
   // Eight tasks or more where M allows blocks of at least four tiles.
   tiles = smaller(tiles, larger(4, ceil_div(ceil_div(M, 8), mr)));
   b.m_blocks = ceil_div(larger(M, 1), tiles * mr);
@@ -91,14 +98,24 @@ void pack_panels(const Weights& weights, int64_t K, int64_t N, int64_t first, in
   }
 }
 
-// One block: rows of prepared activations a [rows][K] times panels [first, last) of packed weights
-// at w (panel 0). Column i of the product is output channel `channel` + i, row m and column i are
-// element at + m * ldy + i of y.
+// Rows of activations as segments.
+template <class A>
+struct Segments {
+  const A* const* rows;
+  const int64_t* taps;  // [n_taps] elements
+  int n_taps;
+  int64_t segment;  // elements, a multiple of kKr
+};
+
+// One block: `rows` rows of prepared activations times panels [first, last) of packed weights at w
+// (panel 0), K = n_taps * segment. Column i of the product is output channel `channel` + i, row m
+// and column i are element at + m * ldy + i of y.
 template <class Isa>
-void multiply(const Epilogue& e, const typename Isa::A* a, int64_t lda, int64_t rows,
-              const typename Isa::W* w, int64_t K, int64_t N, int64_t first, int64_t last,
-              int64_t channel, int64_t at, int64_t ldy) {
+void multiply(const Epilogue& e, const Segments<typename Isa::A>& a, int64_t rows,
+              const typename Isa::W* w, int64_t N, int64_t first, int64_t last, int64_t channel,
+              int64_t at, int64_t ldy) {
   alignas(64) typename Isa::Acc acc[Isa::kMaxAcc];
+  const int64_t K = a.n_taps * a.segment;
   const int64_t tiles = ceil_div(rows, Isa::kMr);
   if (tiles == 0) return;
   const int64_t wide = Isa::panels(static_cast<int>(ceil_div(rows, tiles)));
@@ -109,7 +126,8 @@ void multiply(const Epilogue& e, const typename Isa::A* a, int64_t lda, int64_t 
       // Balanced heights: 16 rows are 6 + 5 + 5, not 6 + 6 + 4.
       const int64_t m = part(rows, tiles, tile);
       const int height = static_cast<int>(part(rows, tiles, tile + 1) - m);
-      Isa::tile(height, static_cast<int>(width), a + m * lda, lda, w + panel * kPanel * K, K, acc);
+      Isa::tile(height, static_cast<int>(width), a.rows + m, a.taps, a.n_taps, a.segment,
+                w + panel * kPanel * K, K, acc);
       for (int64_t i = 0; i < width; ++i) {
         const int64_t n = (panel + i) * kPanel;
         Isa::finish(e, acc + i * kPanel, static_cast<int>(width * kPanel), height,
@@ -118,6 +136,18 @@ void multiply(const Epilogue& e, const typename Isa::A* a, int64_t lda, int64_t 
     }
     panel += width;
   }
+}
+
+// The same for the rows of a matrix [rows][K] with `lda` elements from row to row; at most
+// kMaxTiles tiles.
+template <class Isa>
+void multiply_matrix(const Epilogue& e, const typename Isa::A* a, int64_t lda, int64_t rows,
+                     const typename Isa::W* w, int64_t K, int64_t N, int64_t first, int64_t last,
+                     int64_t channel, int64_t at, int64_t ldy) {
+  const typename Isa::A* pointers[kMaxTiles * Isa::kMr];
+  for (int64_t m = 0; m < rows; ++m) pointers[m] = a + m * lda;
+  const int64_t tap = 0;
+  multiply<Isa>(e, {pointers, &tap, 1, K}, rows, w, N, first, last, channel, at, ldy);
 }
 
 }  // namespace

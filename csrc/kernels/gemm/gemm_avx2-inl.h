@@ -60,26 +60,30 @@ struct Avx2S8 {
   }
 
   template <int kRows, int kPanels>
-  [[gnu::noinline]] static void tile_of(const int16_t* a, int64_t lda, const int8_t* w, int64_t K,
-                                        int32_t* acc) {
+  [[gnu::noinline]] static void tile_of(const int16_t* const* a, const int64_t* taps, int n_taps,
+                                        int64_t segment, const int8_t* w, int64_t K, int32_t* acc) {
     S32x8 c[kRows][2 * kPanels] = {};
-    for (int64_t k = 0; k < K; k += 2) {
-      __m256i pair[kPanels == 1 ? 1 : kRows];
+    for (int t = 0; t < n_taps; ++t) {
+      const int16_t* x[kRows];
+      for (int r = 0; r < kRows; ++r) x[r] = a[r] + taps[t];
+      for (int64_t k = 0; k < segment; k += 2, w += 2 * kPanel) {
+        __m256i pair[kPanels == 1 ? 1 : kRows];
 #pragma GCC unroll 4
-      for (int p = 0; p < kPanels; ++p) {
-        const auto* from = reinterpret_cast<const __m128i*>(w + p * kPanel * K + k * kPanel);
-        const __m256i w0 = _mm256_cvtepi8_epi16(_mm_load_si128(from));
-        const __m256i w1 = _mm256_cvtepi8_epi16(_mm_load_si128(from + 1));
+        for (int p = 0; p < kPanels; ++p) {
+          const auto* from = reinterpret_cast<const __m128i*>(w + p * kPanel * K);
+          const __m256i w0 = _mm256_cvtepi8_epi16(_mm_load_si128(from));
+          const __m256i w1 = _mm256_cvtepi8_epi16(_mm_load_si128(from + 1));
 #pragma GCC unroll 6
-        for (int r = 0; r < kRows; ++r) {
-          __m256i& x = pair[kPanels == 1 ? 0 : r];
-          if (p == 0) {
-            int32_t two;
-            memcpy(&two, a + r * lda + k, sizeof(two));
-            x = _mm256_set1_epi32(two);
+          for (int r = 0; r < kRows; ++r) {
+            __m256i& value = pair[kPanels == 1 ? 0 : r];
+            if (p == 0) {
+              int32_t two;
+              memcpy(&two, x[r] + k, sizeof(two));
+              value = _mm256_set1_epi32(two);
+            }
+            c[r][2 * p] += reinterpret_cast<S32x8>(_mm256_madd_epi16(value, w0));
+            c[r][2 * p + 1] += reinterpret_cast<S32x8>(_mm256_madd_epi16(value, w1));
           }
-          c[r][2 * p] += reinterpret_cast<S32x8>(_mm256_madd_epi16(x, w0));
-          c[r][2 * p + 1] += reinterpret_cast<S32x8>(_mm256_madd_epi16(x, w1));
         }
       }
     }
@@ -92,27 +96,27 @@ struct Avx2S8 {
     }
   }
 
-  static void tile(int rows, int panels, const int16_t* a, int64_t lda, const int8_t* w, int64_t K,
-                   int32_t* acc) {
+  static void tile(int rows, int panels, const int16_t* const* a, const int64_t* taps, int n_taps,
+                   int64_t segment, const int8_t* w, int64_t K, int32_t* acc) {
     switch (rows * 8 + panels) {
       case 1 * 8 + 1:
-        return tile_of<1, 1>(a, lda, w, K, acc);
+        return tile_of<1, 1>(a, taps, n_taps, segment, w, K, acc);
       case 1 * 8 + 2:
-        return tile_of<1, 2>(a, lda, w, K, acc);
+        return tile_of<1, 2>(a, taps, n_taps, segment, w, K, acc);
       case 1 * 8 + 4:
-        return tile_of<1, 4>(a, lda, w, K, acc);
+        return tile_of<1, 4>(a, taps, n_taps, segment, w, K, acc);
       case 2 * 8 + 1:
-        return tile_of<2, 1>(a, lda, w, K, acc);
+        return tile_of<2, 1>(a, taps, n_taps, segment, w, K, acc);
       case 2 * 8 + 2:
-        return tile_of<2, 2>(a, lda, w, K, acc);
+        return tile_of<2, 2>(a, taps, n_taps, segment, w, K, acc);
       case 3 * 8 + 1:
-        return tile_of<3, 1>(a, lda, w, K, acc);
+        return tile_of<3, 1>(a, taps, n_taps, segment, w, K, acc);
       case 4 * 8 + 1:
-        return tile_of<4, 1>(a, lda, w, K, acc);
+        return tile_of<4, 1>(a, taps, n_taps, segment, w, K, acc);
       case 5 * 8 + 1:
-        return tile_of<5, 1>(a, lda, w, K, acc);
+        return tile_of<5, 1>(a, taps, n_taps, segment, w, K, acc);
       default:
-        return tile_of<6, 1>(a, lda, w, K, acc);
+        return tile_of<6, 1>(a, taps, n_taps, segment, w, K, acc);
     }
   }
 
@@ -141,24 +145,28 @@ struct Avx2F32 {
   }
 
   template <int kRows, int kPanels>
-  [[gnu::noinline]] static void tile_of(const float* a, int64_t lda, const float* w, int64_t K,
-                                        float* acc) {
+  [[gnu::noinline]] static void tile_of(const float* const* a, const int64_t* taps, int n_taps,
+                                        int64_t segment, const float* w, int64_t K, float* acc) {
     F32x8 c[kRows][2 * kPanels] = {};
-    for (int64_t k = 0; k < K; ++k) {
-      __m256 x[kPanels == 1 ? 1 : kRows];
+    for (int t = 0; t < n_taps; ++t) {
+      const float* x[kRows];
+      for (int r = 0; r < kRows; ++r) x[r] = a[r] + taps[t];
+      for (int64_t k = 0; k < segment; ++k, w += kPanel) {
+        __m256 one[kPanels == 1 ? 1 : kRows];
 #pragma GCC unroll 4
-      for (int p = 0; p < kPanels; ++p) {
-        const float* from = w + p * kPanel * K + k * kPanel;
-        const __m256 w0 = _mm256_load_ps(from);
-        const __m256 w1 = _mm256_load_ps(from + 8);
+        for (int p = 0; p < kPanels; ++p) {
+          const float* from = w + p * kPanel * K;
+          const __m256 w0 = _mm256_load_ps(from);
+          const __m256 w1 = _mm256_load_ps(from + 8);
 #pragma GCC unroll 6
-        for (int r = 0; r < kRows; ++r) {
-          __m256& value = x[kPanels == 1 ? 0 : r];
-          if (p == 0) value = _mm256_broadcast_ss(a + r * lda + k);
-          c[r][2 * p] = reinterpret_cast<F32x8>(
-              _mm256_fmadd_ps(value, w0, reinterpret_cast<__m256>(c[r][2 * p])));
-          c[r][2 * p + 1] = reinterpret_cast<F32x8>(
-              _mm256_fmadd_ps(value, w1, reinterpret_cast<__m256>(c[r][2 * p + 1])));
+          for (int r = 0; r < kRows; ++r) {
+            __m256& value = one[kPanels == 1 ? 0 : r];
+            if (p == 0) value = _mm256_broadcast_ss(x[r] + k);
+            c[r][2 * p] = reinterpret_cast<F32x8>(
+                _mm256_fmadd_ps(value, w0, reinterpret_cast<__m256>(c[r][2 * p])));
+            c[r][2 * p + 1] = reinterpret_cast<F32x8>(
+                _mm256_fmadd_ps(value, w1, reinterpret_cast<__m256>(c[r][2 * p + 1])));
+          }
         }
       }
     }
@@ -171,29 +179,29 @@ struct Avx2F32 {
     }
   }
 
-  static void tile(int rows, int panels, const float* a, int64_t lda, const float* w, int64_t K,
-                   float* acc) {
+  static void tile(int rows, int panels, const float* const* a, const int64_t* taps, int n_taps,
+                   int64_t segment, const float* w, int64_t K, float* acc) {
     switch (rows * 8 + panels) {
       case 1 * 8 + 1:
-        return tile_of<1, 1>(a, lda, w, K, acc);
+        return tile_of<1, 1>(a, taps, n_taps, segment, w, K, acc);
       case 1 * 8 + 2:
-        return tile_of<1, 2>(a, lda, w, K, acc);
+        return tile_of<1, 2>(a, taps, n_taps, segment, w, K, acc);
       case 1 * 8 + 4:
-        return tile_of<1, 4>(a, lda, w, K, acc);
+        return tile_of<1, 4>(a, taps, n_taps, segment, w, K, acc);
       case 2 * 8 + 1:
-        return tile_of<2, 1>(a, lda, w, K, acc);
+        return tile_of<2, 1>(a, taps, n_taps, segment, w, K, acc);
       case 2 * 8 + 2:
-        return tile_of<2, 2>(a, lda, w, K, acc);
+        return tile_of<2, 2>(a, taps, n_taps, segment, w, K, acc);
       case 3 * 8 + 1:
-        return tile_of<3, 1>(a, lda, w, K, acc);
+        return tile_of<3, 1>(a, taps, n_taps, segment, w, K, acc);
       case 3 * 8 + 2:
-        return tile_of<3, 2>(a, lda, w, K, acc);
+        return tile_of<3, 2>(a, taps, n_taps, segment, w, K, acc);
       case 4 * 8 + 1:
-        return tile_of<4, 1>(a, lda, w, K, acc);
+        return tile_of<4, 1>(a, taps, n_taps, segment, w, K, acc);
       case 5 * 8 + 1:
-        return tile_of<5, 1>(a, lda, w, K, acc);
+        return tile_of<5, 1>(a, taps, n_taps, segment, w, K, acc);
       default:
-        return tile_of<6, 1>(a, lda, w, K, acc);
+        return tile_of<6, 1>(a, taps, n_taps, segment, w, K, acc);
     }
   }
 

@@ -53,27 +53,32 @@ struct Avx512S8 {
   }
 
   template <int kRows, int kPanels>
-  [[gnu::noinline]] static void tile_of(const uint8_t* a, int64_t lda, const int8_t* w, int64_t K,
-                                        int32_t* acc) {
+  [[gnu::noinline]] static void tile_of(const uint8_t* const* a, const int64_t* taps, int n_taps,
+                                        int64_t segment, const int8_t* w, int64_t K, int32_t* acc) {
     __m512i c[kRows][kPanels];
 #pragma GCC unroll 6
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
       for (int p = 0; p < kPanels; ++p) c[r][p] = _mm512_setzero_si512();
     }
-    for (int64_t k = 0; k < K; k += 4) {
-      __m512i weights[kPanels];
+    for (int t = 0; t < n_taps; ++t) {
+      const uint8_t* x[kRows];
+      for (int r = 0; r < kRows; ++r) x[r] = a[r] + taps[t];
+      for (int64_t k = 0; k < segment; k += 4, w += 4 * kPanel) {
+        __m512i weights[kPanels];
 #pragma GCC unroll 4
-      for (int p = 0; p < kPanels; ++p) {
-        weights[p] = _mm512_loadu_si512(w + p * kPanel * K + k * kPanel);
-      }
+        for (int p = 0; p < kPanels; ++p) {
+          weights[p] = _mm512_loadu_si512(w + p * kPanel * K);
+        }
 #pragma GCC unroll 6
-      for (int r = 0; r < kRows; ++r) {
-        int32_t four;
-        memcpy(&four, a + r * lda + k, sizeof(four));
-        const __m512i x = _mm512_set1_epi32(four);
+        for (int r = 0; r < kRows; ++r) {
+          int32_t four;
+          memcpy(&four, x[r] + k, sizeof(four));
+          const __m512i value = _mm512_set1_epi32(four);
 #pragma GCC unroll 4
-        for (int p = 0; p < kPanels; ++p) c[r][p] = _mm512_dpbusd_epi32(c[r][p], x, weights[p]);
+          for (int p = 0; p < kPanels; ++p)
+            c[r][p] = _mm512_dpbusd_epi32(c[r][p], value, weights[p]);
+        }
       }
     }
 #pragma GCC unroll 6
@@ -86,29 +91,29 @@ struct Avx512S8 {
   }
 
   template <int kPanels>
-  static void tile_panels(int rows, const uint8_t* a, int64_t lda, const int8_t* w, int64_t K,
-                          int32_t* acc) {
+  static void tile_panels(int rows, const uint8_t* const* a, const int64_t* taps, int n_taps,
+                          int64_t segment, const int8_t* w, int64_t K, int32_t* acc) {
     switch (rows) {
       case 1:
-        return tile_of<1, kPanels>(a, lda, w, K, acc);
+        return tile_of<1, kPanels>(a, taps, n_taps, segment, w, K, acc);
       case 2:
-        return tile_of<2, kPanels>(a, lda, w, K, acc);
+        return tile_of<2, kPanels>(a, taps, n_taps, segment, w, K, acc);
       case 3:
-        return tile_of<3, kPanels>(a, lda, w, K, acc);
+        return tile_of<3, kPanels>(a, taps, n_taps, segment, w, K, acc);
       case 4:
-        return tile_of<4, kPanels>(a, lda, w, K, acc);
+        return tile_of<4, kPanels>(a, taps, n_taps, segment, w, K, acc);
       case 5:
-        return tile_of<5, kPanels>(a, lda, w, K, acc);
+        return tile_of<5, kPanels>(a, taps, n_taps, segment, w, K, acc);
       default:
-        return tile_of<6, kPanels>(a, lda, w, K, acc);
+        return tile_of<6, kPanels>(a, taps, n_taps, segment, w, K, acc);
     }
   }
 
-  static void tile(int rows, int panels, const uint8_t* a, int64_t lda, const int8_t* w, int64_t K,
-                   int32_t* acc) {
-    if (panels == 4) return tile_panels<4>(rows, a, lda, w, K, acc);
-    if (panels == 2) return tile_panels<2>(rows, a, lda, w, K, acc);
-    tile_panels<1>(rows, a, lda, w, K, acc);
+  static void tile(int rows, int panels, const uint8_t* const* a, const int64_t* taps, int n_taps,
+                   int64_t segment, const int8_t* w, int64_t K, int32_t* acc) {
+    if (panels == 4) return tile_panels<4>(rows, a, taps, n_taps, segment, w, K, acc);
+    if (panels == 2) return tile_panels<2>(rows, a, taps, n_taps, segment, w, K, acc);
+    tile_panels<1>(rows, a, taps, n_taps, segment, w, K, acc);
   }
 
   static void finish(const Epilogue& e, const int32_t* acc, int ldacc, int rows, int columns,
@@ -136,25 +141,29 @@ struct Avx512F32 {
   }
 
   template <int kRows, int kPanels>
-  [[gnu::noinline]] static void tile_of(const float* a, int64_t lda, const float* w, int64_t K,
-                                        float* acc) {
+  [[gnu::noinline]] static void tile_of(const float* const* a, const int64_t* taps, int n_taps,
+                                        int64_t segment, const float* w, int64_t K, float* acc) {
     __m512 c[kRows][kPanels];
 #pragma GCC unroll 6
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
       for (int p = 0; p < kPanels; ++p) c[r][p] = _mm512_setzero_ps();
     }
-    for (int64_t k = 0; k < K; ++k) {
-      __m512 weights[kPanels];
+    for (int t = 0; t < n_taps; ++t) {
+      const float* x[kRows];
+      for (int r = 0; r < kRows; ++r) x[r] = a[r] + taps[t];
+      for (int64_t k = 0; k < segment; ++k, w += kPanel) {
+        __m512 weights[kPanels];
 #pragma GCC unroll 4
-      for (int p = 0; p < kPanels; ++p) {
-        weights[p] = _mm512_loadu_ps(w + p * kPanel * K + k * kPanel);
-      }
+        for (int p = 0; p < kPanels; ++p) {
+          weights[p] = _mm512_loadu_ps(w + p * kPanel * K);
+        }
 #pragma GCC unroll 6
-      for (int r = 0; r < kRows; ++r) {
-        const __m512 x = _mm512_set1_ps(a[r * lda + k]);
+        for (int r = 0; r < kRows; ++r) {
+          const __m512 value = _mm512_set1_ps(x[r][k]);
 #pragma GCC unroll 4
-        for (int p = 0; p < kPanels; ++p) c[r][p] = _mm512_fmadd_ps(x, weights[p], c[r][p]);
+          for (int p = 0; p < kPanels; ++p) c[r][p] = _mm512_fmadd_ps(value, weights[p], c[r][p]);
+        }
       }
     }
 #pragma GCC unroll 6
@@ -167,29 +176,29 @@ struct Avx512F32 {
   }
 
   template <int kPanels>
-  static void tile_panels(int rows, const float* a, int64_t lda, const float* w, int64_t K,
-                          float* acc) {
+  static void tile_panels(int rows, const float* const* a, const int64_t* taps, int n_taps,
+                          int64_t segment, const float* w, int64_t K, float* acc) {
     switch (rows) {
       case 1:
-        return tile_of<1, kPanels>(a, lda, w, K, acc);
+        return tile_of<1, kPanels>(a, taps, n_taps, segment, w, K, acc);
       case 2:
-        return tile_of<2, kPanels>(a, lda, w, K, acc);
+        return tile_of<2, kPanels>(a, taps, n_taps, segment, w, K, acc);
       case 3:
-        return tile_of<3, kPanels>(a, lda, w, K, acc);
+        return tile_of<3, kPanels>(a, taps, n_taps, segment, w, K, acc);
       case 4:
-        return tile_of<4, kPanels>(a, lda, w, K, acc);
+        return tile_of<4, kPanels>(a, taps, n_taps, segment, w, K, acc);
       case 5:
-        return tile_of<5, kPanels>(a, lda, w, K, acc);
+        return tile_of<5, kPanels>(a, taps, n_taps, segment, w, K, acc);
       default:
-        return tile_of<6, kPanels>(a, lda, w, K, acc);
+        return tile_of<6, kPanels>(a, taps, n_taps, segment, w, K, acc);
     }
   }
 
-  static void tile(int rows, int panels, const float* a, int64_t lda, const float* w, int64_t K,
-                   float* acc) {
-    if (panels == 4) return tile_panels<4>(rows, a, lda, w, K, acc);
-    if (panels == 2) return tile_panels<2>(rows, a, lda, w, K, acc);
-    tile_panels<1>(rows, a, lda, w, K, acc);
+  static void tile(int rows, int panels, const float* const* a, const int64_t* taps, int n_taps,
+                   int64_t segment, const float* w, int64_t K, float* acc) {
+    if (panels == 4) return tile_panels<4>(rows, a, taps, n_taps, segment, w, K, acc);
+    if (panels == 2) return tile_panels<2>(rows, a, taps, n_taps, segment, w, K, acc);
+    tile_panels<1>(rows, a, taps, n_taps, segment, w, K, acc);
   }
 
   static void finish(const Epilogue& e, const float* acc, int ldacc, int rows, int columns,

@@ -163,8 +163,8 @@ struct GemmRows {
       }
       const auto* w =
           reinterpret_cast<const W*>(packed + (kInteger ? sums_bytes(packed_panels * kPanel) : 0));
-      multiply<Isa>(e, block, K, rows, w - panels_in_front * kPanel * K, K, p.N, first, last, 0,
-                    (product * p.M + m0) * p.N, p.N);
+      multiply_matrix<Isa>(e, block, K, rows, w - panels_in_front * kPanel * K, K, p.N, first, last,
+                           0, (product * p.M + m0) * p.N, p.N);
     }
   }
 };
