@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,28 @@ if TYPE_CHECKING:
 def add_model(parser: argparse.ArgumentParser, what: str = "a .onnx or .pyrt file") -> None:
     """The model argument."""
     parser.add_argument("model", type=Path, help=what)
+
+
+def add_dims(parser: argparse.ArgumentParser) -> None:
+    """--dim."""
+    parser.add_argument(
+        "--dim",
+        action="append",
+        default=[],
+        metavar="NAME=SIZE",
+        help="fix a dimension that the ONNX file leaves open, such as batch=1 (repeatable)",
+    )
+
+
+def parse_dims(texts: Sequence[str]) -> dict[str, int]:
+    """Name -> size from NAME=SIZE."""
+    dims = {}
+    for text in texts:
+        name, _, size = text.rpartition("=")
+        if not name or not (size.isascii() and size.isdigit()):
+            raise ArgumentError(f"--dim {text}: write NAME=SIZE, such as batch=1")
+        dims[name] = int(size)
+    return dims
 
 
 def add_output(parser: argparse.ArgumentParser, what: str) -> None:
@@ -136,26 +159,28 @@ def check_model(path: Path) -> None:
         raise ArgumentError(f"{path}: no such file")
 
 
-def read_graph(path: Path) -> Graph:
-    """The graph of an ONNX file."""
+def read_graph(path: Path, dims: Sequence[str] = ()) -> Graph:
+    """The graph of an ONNX file, with the dimensions that --dim fixed."""
     check_model(path)
     if path.suffix == ".pyrt":
         raise ArgumentError(f"{path} is compiled already; give the ONNX file it came from")
     from pyruntime.onnx_import import import_onnx
 
-    return import_onnx(path)
+    return import_onnx(path, dims=parse_dims(dims))
 
 
-def open_session(path: Path, threads: int | None = None) -> Session:
+def open_session(path: Path, threads: int | None = None, dims: Sequence[str] = ()) -> Session:
     """A session of a .pyrt, or of an ONNX file compiled in memory."""
     from pyruntime.session import Session
 
     check_model(path)
     if path.suffix == ".pyrt":
+        if dims:
+            raise ArgumentError(f"--dim {dims[0]}: {path} is compiled; compile its ONNX file again")
         return Session(path, threads=threads)
     from pyruntime.plan.compile import compile as compile_graph
 
-    data = compile_graph(read_graph(path))
+    data = compile_graph(read_graph(path, dims))
     assert data is not None
     return Session(data, threads=threads)
 

@@ -10,6 +10,7 @@ from pyruntime.cli import _arguments as shared
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the flags."""
     shared.add_model(parser, "an ONNX file")
+    shared.add_dims(parser)
     shared.add_output(parser, "the .pyrt file to write")
     parser.add_argument(
         "--bit-exact",
@@ -26,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pyruntime.plan.compile import compile as compile_graph
 
     shared.check_output(arguments.output, arguments.force)
-    graph = shared.read_graph(arguments.model)
+    graph = shared.read_graph(arguments.model, arguments.dim)
     shared.add_annotation(graph, shared.preprocess_from(arguments, graph))
     compile_graph(graph, arguments.output, bit_exact=arguments.bit_exact)
     before, after = arguments.model.stat().st_size, arguments.output.stat().st_size

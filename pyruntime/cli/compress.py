@@ -44,6 +44,7 @@ exit code 3: a limit (--max-drop, --max-size) was not met; nothing is written th
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the flags."""
     shared.add_model(parser, "an ONNX file")
+    shared.add_dims(parser)
     shared.add_output(parser, "the .pyrt file to write")
     parser.add_argument(
         "--recipe", default="int8", metavar="R", help="what to do, see below (default: int8)"
@@ -103,7 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
     limit = parse_size(arguments.max_size) if arguments.max_size else None
     if arguments.max_drop is not None and not (arguments.labels or arguments.evaluate):
         raise ArgumentError("--max-drop needs --labels with --calibration, or --evaluate")
-    graph = shared.read_graph(arguments.model)
+    graph = shared.read_graph(arguments.model, arguments.dim)
     record = shared.preprocess_from(arguments, graph)
     shared.add_annotation(graph, record)
     calibration: Any = None

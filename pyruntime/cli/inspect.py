@@ -28,6 +28,7 @@ _WIDTH = 100
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the flags."""
     shared.add_model(parser)
+    shared.add_dims(parser)
     parser.add_argument(
         "--why", action="store_true", help="for each step, why it got its kernel and why no other"
     )
@@ -44,10 +45,10 @@ def run(arguments: argparse.Namespace) -> int:
     result: dict[str, Any] = {"model": str(arguments.model)}
     lines: list[str] = []
     if arguments.model.suffix != ".pyrt":
-        graph = shared.read_graph(arguments.model)
+        graph = shared.read_graph(arguments.model, arguments.dim)
         result["graph"] = describe_graph(graph)
         lines += _graph_lines(result["graph"])
-    session = shared.open_session(arguments.model, arguments.threads)
+    session = shared.open_session(arguments.model, arguments.threads, arguments.dim)
     if arguments.model.suffix == ".pyrt":
         lines += _file_lines(arguments.model, session)
     dims = given_dims(session, arguments.shape)

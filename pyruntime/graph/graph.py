@@ -27,7 +27,7 @@ class Value:
         dtype: element type.
         dims: dimensions, ints or expressions, in ONNX order.
         constant: its elements, for constants (dims are then ints and dtype fits); else None.
-        content: symbolic elements of a small integer tensor from shape arithmetic; else None.
+        content: symbolic elements of a small tensor from shape arithmetic; else None.
         producer: the node that makes it; None for inputs and constants.
         storage: how the file stores a constant, set by compression; None stores it densely.
     """

@@ -96,8 +96,8 @@ class ValueType:
     Attributes:
         dtype: element type.
         dims: dimensions in ONNX order.
-        content: for small integer tensors that come from shape arithmetic: the elements as an
-            object array of `Dim` (same shape as dims, all of which are then ints); else None.
+        content: for small tensors of whole numbers that come from shape arithmetic: the elements
+            as an object array of `Dim` (same shape as dims, all of which are then ints); else None.
     """
 
     dtype: DType

@@ -29,20 +29,30 @@ _RESERVED = frozenset({"min", "max"})
 _MAX_NESTING = 32
 
 
-def import_onnx(source: Any, constants: Mapping[str, Array] | None = None) -> Graph:
+def import_onnx(
+    source: Any,
+    constants: Mapping[str, Array] | None = None,
+    dims: Mapping[str, int] | None = None,
+) -> Graph:
     """Reads an ONNX model, opset 7 to the newest of the installed onnx package.
 
     Args:
         source: a path, the bytes of a model, or an onnx.ModelProto.
         constants: values that fix inputs of the model, which are then no inputs any more; needed
             for inputs whose elements decide the size of a tensor.
+        dims: sizes that fix named dimensions of the inputs, such as {"batch": 1, "height": 320};
+            a dimension without a name goes by the one that `inspect` shows, such as x_0.
+
+    Where a Squeeze without axes meets a dimension that is only named, the rank depends on its
+    size. It is taken not to be 1, unless the rank that the model declares for its outputs says so:
+    then it is fixed to 1.
 
     Raises:
         FormatError: the model is damaged.
         UnsupportedError: it has operators, types or control flow that this version cannot do; all
             unsupported operators are named at once.
         ShapeError, DTypeError: a node's inputs do not fit; the node is named.
-        ArgumentError: `constants` names no input or does not fit it.
+        ArgumentError: `constants` names no input or does not fit it, `dims` no dimension.
         MissingExtraError: onnx is not installed.
     """
     onnx = onnx_package()
@@ -50,11 +60,25 @@ def import_onnx(source: Any, constants: Mapping[str, Array] | None = None) -> Gr
     try:
         model = expand_functions(onnx, model)
         versions = opset_versions(model.opset_import, onnx.defs.onnx_opset_version())
-        return _Importer(onnx, model.graph, folder, versions).run(dict(constants or {}))
+        fixed = _sizes(dims or {})
+        importer = _Importer(onnx, model.graph, folder, versions, fixed)
+        graph = importer.run(dict(constants or {}))
+        ones = importer.dims_of_one()
+        if ones:
+            importer = _Importer(onnx, model.graph, folder, versions, {**fixed, **ones})
+            graph = importer.run(dict(constants or {}))
+        return graph
     except PyruntimeError:
         raise
     except _DAMAGE as error:  # such as names that are not UTF-8, which protobuf gives as bytes
         raise FormatError(f"the model is damaged ({type(error).__name__}: {error})") from error
+
+
+def _sizes(dims: Mapping[str, int]) -> dict[str, int]:
+    for name, size in dims.items():
+        if type(size) is not int or size < 0:
+            raise ArgumentError(f"dims: '{name}' is {size!r}; a size is an int of 0 or more")
+    return dict(dims)
 
 
 @dataclass(slots=True)
@@ -77,6 +101,7 @@ class _Importer:
     proto: Any
     folder: Path | None
     versions: dict[str, int]
+    fixed: dict[str, int]  # sizes of named dims of the inputs
     graph: Graph = field(default_factory=Graph)
     scope: dict[str, Value] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)  # of values
@@ -101,6 +126,12 @@ class _Importer:
         self._bind_params(inputs, constants)
         for info in inputs:
             self._input(info, constants)
+        unknown = sorted(set(self.fixed) - self.symbols - set(self.params))
+        if unknown:
+            raise ArgumentError(
+                f"dims: the model's inputs have no dimension '{unknown[0]}'; "
+                f"named are {sorted(self.symbols)}"
+            )
         for name, array in initializers.items():
             self._define(name, self.graph.constant(array, name))
         self._nodes(self.proto)
@@ -110,6 +141,21 @@ class _Importer:
         if not self.graph.outputs:
             raise FormatError("the model has no outputs; it is damaged")
         return self.graph
+
+    def dims_of_one(self) -> dict[str, int]:
+        """Dims that must be 1 for the outputs to have the ranks that the model declares."""
+        larger = any(
+            info.type.tensor_type.HasField("shape")
+            and len(info.type.tensor_type.shape.dim) < len(value.dims)
+            for info, value in zip(self.proto.output, self.graph.outputs, strict=True)
+        )
+        squeezed = {
+            str(dim)
+            for node in self.graph.nodes
+            if node.operator.name == "Squeeze" and not any(node.inputs[1:])
+            for dim in node.outputs[0].dims
+        }
+        return dict.fromkeys(sorted(squeezed & self.symbols), 1) if larger else {}
 
     # -- values ---------------------------------------------------------------------------------
 
@@ -188,10 +234,13 @@ class _Importer:
             return int(dim.dim_value)
         param = dim.dim_param
         if param in _ANONYMOUS:
-            return symbol(self._symbol_name(f"{name}_{axis}"))
+            return self._named(self._symbol_name(f"{name}_{axis}"))
         if param not in self.params:
-            self.params[param] = symbol(self._symbol_name(param))
+            self.params[param] = self._named(self._symbol_name(param), param)
         return self.params[param]
+
+    def _named(self, name: str, param: str = "") -> Dim:
+        return self.fixed.get(name, self.fixed.get(param, symbol(name)))
 
     def _symbol_name(self, wanted: str) -> str:
         stem = re.sub(r"[^A-Za-z0-9_]", "_", wanted)

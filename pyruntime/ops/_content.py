@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 # What a reference raises for elements it cannot compute with: comparing or indexing by expressions.
 _UNKNOWN = (PyruntimeError, ValueError, TypeError, IndexError, ArithmeticError, AttributeError)
 
+# Their results for whole floats are no whole numbers; on dims they divide as integers do.
+_INTEGER_ONLY = frozenset({"Div", "Mod"})
+
 
 def as_content(array: Array) -> NDArray[np.object_]:
     """The elements as Python objects."""
@@ -41,8 +44,6 @@ def known_array(value: Value) -> Array | None:
 
 
 def _symbolic(value: Value) -> Array | None:
-    if value.dtype.is_float:
-        return None
     if value.dtype is DType.BOOL and value.constant is not None:
         return as_content(value.constant) if value.constant.size <= MAX_CONTENT else None
     return content_of(value)
@@ -51,7 +52,8 @@ def _symbolic(value: Value) -> Array | None:
 def propagate_content(node: Node) -> None:
     """Sets the content of the node's outputs where it follows from its inputs.
 
-    Floats are known or not (Case 1); only integers and bools may be expressions.
+    Floats may be expressions too, of whole numbers: exporters cast sizes to float and back. An
+    operation whose result may be no whole number has none.
 
     Args:
         node: appended last, so its inputs have their content already.
@@ -65,7 +67,8 @@ def propagate_content(node: Node) -> None:
         return
     known = _arrays(node, known_array)
     symbolic = None
-    if known is None and node.operator.shape_arithmetic:
+    fraction = node.operator.name in _INTEGER_ONLY and node.outputs[0].dtype.is_float
+    if known is None and node.operator.shape_arithmetic and not fraction:
         symbolic = _arrays(node, _symbolic)
     arrays = known if known is not None else symbolic
     if arrays is None:

@@ -83,8 +83,8 @@ class Operator:
         reference: numpy, obvious rather than fast; gives all outputs that infer names. Inputs are
             arrays or None.
         lower: writes the steps that compute the node. None: always a host step.
-        shape_arithmetic: `reference` also works on object arrays of dimensions, so that integer
-            inputs with known content give outputs with known content.
+        shape_arithmetic: `reference` also works on object arrays of dimensions, so that inputs
+            with known content give outputs with known content.
         cases: named examples, zero-size, broadcast and odd sizes among them.
     """
 
@@ -103,16 +103,25 @@ class Operator:
 
 
 def content_of(value: Value | None) -> NDArray[np.object_] | None:
-    """The elements of an integer value as an object array of `Dim`, if known."""
+    """The elements of a small value of whole numbers as an object array of `Dim`, if known."""
     if value is None:
         return None
-    if value.content is not None:
-        return value.content
-    if value.constant is not None and value.dtype.is_integer and value.constant.size <= MAX_CONTENT:
-        plain = np.empty(value.constant.shape, dtype=object)
-        plain.reshape(-1)[:] = [int(element) for element in value.constant.flat]
-        return plain
-    return None
+    content = value.content
+    if content is None:
+        if value.constant is None or value.constant.size > MAX_CONTENT:
+            return None
+        if value.dtype is DType.BOOL:
+            return None
+        content = np.empty(value.constant.shape, dtype=object)
+        content.reshape(-1)[:] = value.constant.reshape(-1).tolist()
+    if value.dtype.is_float:  # exporters cast sizes to float and back
+        elements: list[Any] = content.reshape(-1).tolist()
+        if any(isinstance(element, float) and not element.is_integer() for element in elements):
+            return None
+        whole = np.empty(content.shape, dtype=object)
+        whole.reshape(-1)[:] = [int(x) if isinstance(x, float) else x for x in elements]
+        return whole
+    return content
 
 
 # Elements. Shape arithmetic works on vectors of a few dims; anything larger is data.

@@ -50,8 +50,8 @@ def known_ints(inputs: Sequence[Value | None], index: int) -> tuple[int, ...]:
     for dim in dims:
         if not isinstance(dim, int):
             raise UnsupportedError(
-                f"input {index} is {dim}, which depends on the model's input dimensions; import "
-                "the model with fixed input dimensions"
+                f"input {index} is {dim}, which depends on the model's input dimensions; fix "
+                "them: import_onnx(..., dims={'name': size})"
             )
     return tuple(int(dim) for dim in dims if isinstance(dim, int))
 

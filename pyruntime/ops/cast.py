@@ -81,8 +81,8 @@ def _reference(
 ) -> list[Array]:
     x, to = required(inputs, 0), DType(attributes.to)
     if x.dtype == object:
-        if not to.is_integer:
-            raise UndecidedError(f"a symbolic dimension has no {to} value")
+        if to is DType.BOOL:
+            raise UndecidedError("whether a symbolic dimension is 0 is unknown")
         return [x]
     return [convert(x, to)]
 

@@ -15,7 +15,7 @@ from pyruntime.ops._content import known_array
 from pyruntime.ops._inputs import check_same_dtype, required
 from pyruntime.ops._operator import Array, Case, Operator
 from pyruntime.ops._pointwise import read_plain
-from pyruntime.ops._shapes import DynamicSizeError, known_dims
+from pyruntime.ops._shapes import known_dims
 
 if TYPE_CHECKING:
     from pyruntime.graph.graph import Value
@@ -33,24 +33,14 @@ def _count(start: Dim, limit: Dim, delta: Dim) -> Dim:
 
 def _infer(attributes: None, inputs: Sequence[Value | None], outputs: int) -> list[ValueType]:
     dtype = check_same_dtype(inputs, 0, 1, 2)
-    if dtype.is_integer:
-        start, limit, delta = (known_dims(inputs, index)[0] for index in range(3))
-        return [ValueType(dtype, (_count(start, limit, delta),))]
-    numbers: list[float] = []
-    for index in range(3):
-        value = required(inputs, index)
-        known = known_array(value)
-        if known is None:
-            raise DynamicSizeError(
-                f"input {index} ('{value.name}') decides the size of the output but is only known "
-                "at run time; fix the model inputs it comes from: "
-                "import_onnx(..., constants={'name': array})"
-            )
-        numbers.append(float(known.reshape(())))
-    first, last, step = numbers
-    if step == 0:
-        raise ShapeError("delta is 0; the model is damaged")
-    return [ValueType(dtype, (max(0, ceil((last - first) / step)),))]
+    known = [known_array(required(inputs, index)) for index in range(3)]
+    if dtype.is_float and all(array is not None for array in known):
+        first, last, step = (float(array.reshape(())) for array in known if array is not None)
+        if step == 0:
+            raise ShapeError("delta is 0; the model is damaged")
+        return [ValueType(dtype, (max(0, ceil((last - first) / step)),))]
+    start, limit, delta = (known_dims(inputs, index)[0] for index in range(3))
+    return [ValueType(dtype, (_count(start, limit, delta),))]
 
 
 def _reference(attributes: None, inputs: Sequence[Array | None], outputs: int) -> list[Array]:

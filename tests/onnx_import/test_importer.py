@@ -128,6 +128,60 @@ def test_float_arithmetic_on_known_sizes_is_followed() -> None:
     assert graph.outputs[0].dims == (2, 4)
 
 
+def test_sizes_cast_to_float_stay_known() -> None:
+    nodes = [
+        node("Shape", "x", "s"),
+        node("Gather", "s one", "w"),
+        node("Cast", "w", "f", to=F32),
+        node("Mul", "f two", "g"),
+        node("Range", "zero g step", "y"),
+        node("Div", "f two", "half"),
+        node("Cast", "half", "n", to=S64),
+        node("Unsqueeze", "n axis", "shape"),
+    ]
+    constants = {
+        "one": np.asarray(1),
+        "axis": np.asarray([0]),
+        "two": np.asarray(2.0, np.float32),
+        "zero": np.asarray(0.0, np.float32),
+        "step": np.asarray(1.0, np.float32),
+    }
+    inputs: list[Info] = [("x", F32, ["N", "W"])]
+    graph = import_onnx(build(nodes, inputs, ["y"], constants))
+    assert graph.outputs[0].dims == (symbol("W") * 2,)
+    result = evaluate(graph, {"x": np.ones((1, 3), np.float32)})
+    np.testing.assert_array_equal(result["y"], np.arange(6, dtype=np.float32))
+    # 3 / 2 is no whole number: a size that is made of it stays unknown.
+    nodes.append(node("ConstantOfShape", "shape", "z"))
+    with pytest.raises(UnsupportedError, match="decides the size"):
+        import_onnx(build(nodes, inputs, ["z"], constants))
+    fixed = import_onnx(build(nodes, inputs, ["z"], constants), dims={"W": 7})
+    assert fixed.outputs[0].dims == (3,)
+
+
+def test_dims_fix_sizes_by_name() -> None:
+    model = build([node("Add", "x y", "z")], [("x", F32, ["n", "?"]), ("y", F32, ["n", 1])], ["z"])
+    graph = import_onnx(model, dims={"n": 4, "x_1": 3})
+    assert [value.dims for value in graph.inputs] == [(4, 3), (4, 1)]
+    with pytest.raises(ArgumentError, match=r"no dimension 'm'.*'n', 'x_1'"):
+        import_onnx(model, dims={"m": 4})
+    for wrong in (-1, 2.0, True):
+        with pytest.raises(ArgumentError, match="'n' is"):
+            import_onnx(model, dims={"n": wrong})
+
+
+def test_squeeze_without_axes_follows_the_declared_rank() -> None:
+    def squeezed(declared: list[int | str]) -> Graph:
+        model = build([node("Squeeze", "x", "y")], [("x", F32, ["N", 5, 1])], [])
+        model.graph.output.append(helper.make_tensor_value_info("y", F32, declared))
+        return import_onnx(model)
+
+    graph = squeezed(["N", 5])
+    assert graph.outputs[0].dims == (symbol("N"), 5)
+    graph = squeezed([5])
+    assert (graph.inputs[0].dims, graph.outputs[0].dims) == ((1, 5, 1), (5,))
+
+
 RESHAPE = [node("Reshape", "x shape", "y")]
 RESHAPE_INPUTS: list[Info] = [("x", F32, ["n", 4]), ("shape", S64, [2])]
 
