@@ -14,14 +14,20 @@
 //     // i < columns <= 16.
 //     static void finish(const Epilogue& e, const Acc* acc, int ldacc, int rows, int columns,
 //                        int64_t n, int64_t at, int64_t ldy);
+//     // Optional: tile() and finish() at once for panels whose columns all exist, without the way
+//     // over acc, where finishes_tiles(e).
+//     static bool finishes_tiles(const Epilogue& e);
+//     static void finished_tile(const Epilogue& e, int rows, int panels, .. as tile() .., int64_t
+//     K,
+//                               int64_t n, int64_t at, int64_t ldy);
 //   };
 //
 // Activations are read as segments, so that convolutions need no gathered im2col: row m of the
 // product is the concatenation of n_taps runs of `segment` elements at rows[m] + taps[t]. A plain
 // matrix has one tap of K elements.
 //
-// Tiles store their accumulators to a stack buffer and finish() reads them back: a few per cent at
-// K = 64, nothing at K = 512, and the K loops stay free of the spills that g++ 12 makes when an
+// Other tiles store their accumulators to a stack buffer and finish() reads them back: 10 % at
+// K = 64, nothing at K = 512, and the K loops stay free of the spills that g++ 12 makes when a long
 // epilogue shares their function.
 #pragma once
 
@@ -119,6 +125,9 @@ void multiply(const Epilogue& e, const Segments<typename Isa::A>& a, int64_t row
   const int64_t tiles = ceil_div(rows, Isa::kMr);
   if (tiles == 0) return;
   const int64_t wide = Isa::panels(static_cast<int>(ceil_div(rows, tiles)));
+  constexpr bool kCanFinish = requires { Isa::finishes_tiles(e); };
+  bool finishes = false;
+  if constexpr (kCanFinish) finishes = Isa::finishes_tiles(e);
   for (int64_t panel = first; panel < last;) {
     int64_t width = wide;
     while (width > last - panel) width /= 2;  // Isa::panels() is a power of two
@@ -126,6 +135,14 @@ void multiply(const Epilogue& e, const Segments<typename Isa::A>& a, int64_t row
       // Balanced heights: 16 rows are 6 + 5 + 5, not 6 + 6 + 4.
       const int64_t m = part(rows, tiles, tile);
       const int height = static_cast<int>(part(rows, tiles, tile + 1) - m);
+      if constexpr (kCanFinish) {
+        if (finishes && (panel + width) * kPanel <= N) {
+          Isa::finished_tile(e, height, static_cast<int>(width), a.rows + m, a.taps, a.n_taps,
+                             a.segment, w + panel * kPanel * K, K, channel + panel * kPanel,
+                             at + m * ldy + panel * kPanel, ldy);
+          continue;
+        }
+      }
       Isa::tile(height, static_cast<int>(width), a.rows + m, a.taps, a.n_taps, a.segment,
                 w + panel * kPanel * K, K, acc);
       for (int64_t i = 0; i < width; ++i) {

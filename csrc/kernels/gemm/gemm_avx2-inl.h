@@ -8,6 +8,7 @@
 
 #include "kernels/common/epilogue_avx2-inl.h"
 #include "kernels/gemm/gemm-inl.h"
+#include "kernels/gemm/gemm_f32_avx2-inl.h"
 
 namespace pyrt {
 namespace {
@@ -35,7 +36,6 @@ PYRT_INLINE double product_ns(const ProductRates& r, double M, double N, double 
 }
 
 using S32x8 [[gnu::may_alias]] = int32_t __attribute__((vector_size(32)));
-using F32x8 [[gnu::may_alias]] = float __attribute__((vector_size(32)));
 
 // Exact s8 x s8: both sides widened to s16, pairs multiplied and added into s32 by vpmaddwd.
 struct Avx2S8 {
@@ -123,91 +123,6 @@ struct Avx2S8 {
   static void finish(const Epilogue& e, const int32_t* acc, int ldacc, int rows, int columns,
                      int64_t n, int64_t at, int64_t ldy) {
     finish_s32_avx2(e, acc, ldacc, rows, columns, n, at, ldy);
-  }
-};
-
-struct Avx2F32 {
-  using X = float;
-  using A = float;
-  using W = float;
-  using Acc = float;
-  static constexpr int kMr = 6;
-  static constexpr int kKr = 1;
-  static constexpr int kMaxAcc = 96;
-  static constexpr bool kInPlace = true;
-
-  static int panels(int rows) { return rows == 1 ? 4 : (rows <= 3 ? 2 : 1); }
-
-  static void prepare(const float* x, int64_t count, float* a) {
-    int64_t i = 0;
-    for (; i + 8 <= count; i += 8) _mm256_storeu_ps(a + i, _mm256_loadu_ps(x + i));
-    for (; i < count; ++i) a[i] = x[i];
-  }
-
-  template <int kRows, int kPanels>
-  [[gnu::noinline]] static void tile_of(const float* const* a, const int64_t* taps, int n_taps,
-                                        int64_t segment, const float* w, int64_t K, float* acc) {
-    F32x8 c[kRows][2 * kPanels] = {};
-    for (int t = 0; t < n_taps; ++t) {
-      const float* x[kRows];
-      for (int r = 0; r < kRows; ++r) x[r] = a[r] + taps[t];
-      for (int64_t k = 0; k < segment; ++k, w += kPanel) {
-        __m256 one[kPanels == 1 ? 1 : kRows];
-#pragma GCC unroll 4
-        for (int p = 0; p < kPanels; ++p) {
-          const float* from = w + p * kPanel * K;
-          const __m256 w0 = _mm256_load_ps(from);
-          const __m256 w1 = _mm256_load_ps(from + 8);
-#pragma GCC unroll 6
-          for (int r = 0; r < kRows; ++r) {
-            __m256& value = one[kPanels == 1 ? 0 : r];
-            if (p == 0) value = _mm256_broadcast_ss(x[r] + k);
-            c[r][2 * p] = reinterpret_cast<F32x8>(
-                _mm256_fmadd_ps(value, w0, reinterpret_cast<__m256>(c[r][2 * p])));
-            c[r][2 * p + 1] = reinterpret_cast<F32x8>(
-                _mm256_fmadd_ps(value, w1, reinterpret_cast<__m256>(c[r][2 * p + 1])));
-          }
-        }
-      }
-    }
-#pragma GCC unroll 6
-    for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 8
-      for (int i = 0; i < 2 * kPanels; ++i) {
-        *reinterpret_cast<F32x8*>(acc + (r * 2 * kPanels + i) * 8) = c[r][i];
-      }
-    }
-  }
-
-  static void tile(int rows, int panels, const float* const* a, const int64_t* taps, int n_taps,
-                   int64_t segment, const float* w, int64_t K, float* acc) {
-    switch (rows * 8 + panels) {
-      case 1 * 8 + 1:
-        return tile_of<1, 1>(a, taps, n_taps, segment, w, K, acc);
-      case 1 * 8 + 2:
-        return tile_of<1, 2>(a, taps, n_taps, segment, w, K, acc);
-      case 1 * 8 + 4:
-        return tile_of<1, 4>(a, taps, n_taps, segment, w, K, acc);
-      case 2 * 8 + 1:
-        return tile_of<2, 1>(a, taps, n_taps, segment, w, K, acc);
-      case 2 * 8 + 2:
-        return tile_of<2, 2>(a, taps, n_taps, segment, w, K, acc);
-      case 3 * 8 + 1:
-        return tile_of<3, 1>(a, taps, n_taps, segment, w, K, acc);
-      case 3 * 8 + 2:
-        return tile_of<3, 2>(a, taps, n_taps, segment, w, K, acc);
-      case 4 * 8 + 1:
-        return tile_of<4, 1>(a, taps, n_taps, segment, w, K, acc);
-      case 5 * 8 + 1:
-        return tile_of<5, 1>(a, taps, n_taps, segment, w, K, acc);
-      default:
-        return tile_of<6, 1>(a, taps, n_taps, segment, w, K, acc);
-    }
-  }
-
-  static void finish(const Epilogue& e, const float* acc, int ldacc, int rows, int columns,
-                     int64_t n, int64_t at, int64_t ldy) {
-    finish_f32_avx2(e, acc, ldacc, rows, columns, n, at, ldy);
   }
 };
 
