@@ -38,8 +38,9 @@ class DftAttributes:
 
 @dataclass(frozen=True, slots=True)
 class StftAttributes:
-    """Inputs: signal [batch, length] or [batch, length, 1 or 2], frame_step [], window? [frame],
-    frame_length? [].
+    """Inputs: signal [batch, length], or [batch, length, 1 or 2]; frame_step [], window? [frame].
+
+    A fourth input, frame_length? [], is the length of a frame without a window.
 
     Attributes:
         onesided: only the non-negative frequencies.
