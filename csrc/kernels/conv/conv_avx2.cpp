@@ -13,10 +13,11 @@ double conv_ns(const Problem& problem) {
   using Rows = ConvRows<Isa>;
   const auto& p = problem.as<ConvParams>();
   const ProductRates& rates = Rows::kInteger ? kAvx2S8Rates : kAvx2F32Rates;
-  return kCallNs + Rows::gather_ns(p) +
-         static_cast<double>(p.group) * product_ns(rates, static_cast<double>(Rows::M(p)),
+  const ConvGeometry g = Rows::Lines::geometry(p);
+  return kCallNs + Rows::prepare_ns(p) +
+         static_cast<double>(p.group) * product_ns(rates, static_cast<double>(g.M()),
                                                    static_cast<double>(p.N()),
-                                                   static_cast<double>(p.K()), !Rows::in_place(p));
+                                                   static_cast<double>(g.K()), false);
 }
 
 double transpose_ns(const Problem& problem) {

@@ -13,10 +13,11 @@ double conv_ns(const Problem& problem) {
   using Rows = ConvRows<Isa>;
   const auto& p = problem.as<ConvParams>();
   const Product512& rates = Rows::kInteger ? kAvx512S8Rates : kAvx512F32Rates;
-  return kCallNs + Rows::gather_ns(p) +
-         static_cast<double>(p.group) *
-             product_ns_avx512(rates, static_cast<double>(Rows::M(p)), static_cast<double>(p.N()),
-                               static_cast<double>(p.K()), !Rows::in_place(p));
+  const ConvGeometry g = Rows::Lines::geometry(p);
+  return kCallNs + Rows::prepare_ns(p) +
+         static_cast<double>(p.group) * product_ns_avx512(rates, static_cast<double>(g.M()),
+                                                          static_cast<double>(p.N()),
+                                                          static_cast<double>(g.K()), false);
 }
 
 double transpose_ns(const Problem& problem) {

@@ -1,0 +1,278 @@
+// How conv rows find their operands without im2col. The input lines that a block of output pixels
+// needs are prepared once, padding included, as [lines][columns][C/group]; an output pixel is then
+// a pointer into them, and a kernel's taps are offsets from it (Segments in gemm/gemm-inl.h). Where
+// nothing has to be padded or converted, the pointers go into the operand itself.
+//
+// Prepared lines of consecutive images follow each other like those of one image, so tiles of the
+// product may straddle output lines and images: 7 x 7 pixels still fill tiles of 6 rows.
+#pragma once
+
+#include "kernels/conv/conv.h"
+#include "kernels/gemm/gemm-inl.h"
+
+namespace pyrt {
+namespace {
+
+// What of a convolution does not depend on a block. Coordinates: a prepared line (column) l is
+// input line (column) l * step - pad.
+struct ConvGeometry {
+  int64_t B, H, W, OH, OW;  // a pointwise convolution is one line of all pixels
+  int64_t Cg;               // channels of a group
+  bool in_place;            // the operand serves as prepared lines
+  bool runs;                // the taps of a kernel row are one run
+  int64_t taps_h, taps_w;   // taps that rows are multiplied at; taps_w is 1 where they are runs
+  int64_t run, segment;     // elements of a tap, and the same rounded up to kKr
+  int64_t step_h, step_w;
+  int64_t stride_h, stride_w;          // prepared lines (columns) from one output pixel to the next
+  int64_t reach_h, reach_w;            // prepared lines (columns) under a kernel
+  int64_t image_lines, image_columns;  // prepared ones of a whole image
+
+  PYRT_INLINE int64_t M() const { return B * OH * OW; }
+  PYRT_INLINE int64_t taps() const { return taps_h * taps_w; }
+  PYRT_INLINE int64_t K() const { return taps() * segment; }
+};
+
+// How the product is cut into tasks: blocks of rows of one group times runs of panels.
+struct ConvBlocks {
+  int64_t panels, n_blocks, m_blocks;
+  int64_t line_blocks;  // of one output line; 0 where blocks run over lines
+  int64_t rows;         // the most of a block, as are:
+  int64_t lines, columns;
+};
+
+template <class Isa>
+struct ConvLines {
+  using X = typename Isa::X;
+  using A = typename Isa::A;
+  static constexpr int64_t kMr = Isa::kMr;
+  static constexpr int64_t kBlockBytes = 160 * 1024;  // L2 has 256 KiB and more
+  static constexpr int64_t kMostRows = 1536;          // 12 KiB of pointers
+  static constexpr int64_t kWeightBytes = 256 * 1024;
+  static constexpr int64_t kTaskMacs = 1 << 18;  // a few microseconds
+
+  static ConvGeometry geometry(const ConvParams& p) {
+    ConvGeometry g{};
+    g.B = p.B, g.H = p.H, g.W = p.W, g.OH = p.OH, g.OW = p.OW;
+    if (p.pointwise()) {
+      g.W = g.OW = p.B * p.H * p.W;
+      g.B = g.H = g.OH = 1;
+    }
+    g.Cg = p.C / p.group;
+    // The last pixel's kernel ends inside, so all do.
+    const bool inside = p.pad_h == 0 && p.pad_w == 0 &&
+                        (p.OH - 1) * p.stride_h + (p.kernel_h - 1) * p.dilation_h < p.H &&
+                        (p.OW - 1) * p.stride_w + (p.kernel_w - 1) * p.dilation_w < p.W;
+    const bool adjacent = p.kernel_w == 1 || p.dilation_w == 1;
+    const int64_t row_run = p.kernel_w * g.Cg;
+    const int64_t in_place_run = adjacent && p.group == 1 ? row_run : g.Cg;
+    g.in_place = Isa::kInPlace && inside && in_place_run % Isa::kKr == 0;
+    g.runs = adjacent && !(g.in_place && p.group != 1);
+    g.taps_h = p.kernel_h;
+    g.taps_w = g.runs ? 1 : p.kernel_w;
+    g.run = g.runs ? row_run : g.Cg;
+    g.segment = round_up(g.run, Isa::kKr);
+    // A kernel of one line or column needs only every stride-th of them.
+    const bool thin_h = p.kernel_h == 1 && !g.in_place;
+    const bool thin_w = p.kernel_w == 1 && !g.in_place;
+    g.step_h = thin_h ? p.stride_h : 1;
+    g.step_w = thin_w ? p.stride_w : 1;
+    g.stride_h = thin_h ? 1 : p.stride_h;
+    g.stride_w = thin_w ? 1 : p.stride_w;
+    g.reach_h = (p.kernel_h - 1) * p.dilation_h + 1;
+    g.reach_w = (p.kernel_w - 1) * p.dilation_w + 1;
+    g.image_lines = g.in_place ? g.H : (larger(g.OH, 1) - 1) * g.stride_h + g.reach_h;
+    g.image_columns = g.in_place ? g.W : (larger(g.OW, 1) - 1) * g.stride_w + g.reach_w;
+    return g;
+  }
+
+  // Hostile strides, dilations and paddings could ask for any amount of scratch.
+  static bool reasonable(const ConvParams& p) {
+    const ConvGeometry g = geometry(p);
+    const double least = static_cast<double>(g.reach_h) * static_cast<double>(g.reach_w) *
+                         static_cast<double>(g.Cg) * sizeof(A);
+    return g.in_place || (least < 1e9 && static_cast<double>(g.image_columns) * 8 < 1e9 &&
+                          static_cast<double>(g.taps()) < 1e8);
+  }
+
+  static ConvBlocks blocks(const ConvParams& p, const ConvGeometry& g) {
+    const int64_t M = g.M();
+    // Bytes of an output line's input lines that are read; an operand in place has gaps.
+    const int64_t pixel_bytes = g.Cg * static_cast<int64_t>(sizeof(A));
+    const int64_t columns_each = smaller(g.stride_w, p.kernel_w);
+    const int64_t lines_each = smaller(g.stride_h, p.kernel_h);
+    const int64_t line_bytes = larger(1, g.OW * columns_each * pixel_bytes);
+    const int64_t output_lines = larger(1, g.B * g.OH);
+    ConvBlocks b{};
+    b.panels = ceil_div(p.N(), kPanel);
+
+    // Output lines whose input lines fit the budget.
+    const int64_t halo = p.kernel_h - lines_each;
+    const int64_t fit = (kBlockBytes / line_bytes - halo) / lines_each;
+    const bool over_lines = output_lines > 1 && fit >= 2;
+    int64_t most;  // rows of a block
+    if (over_lines) {
+      most = (fit - 1) * g.OW;  // a run that begins inside a line touches one more
+    } else {
+      const int64_t columns = kBlockBytes / larger(1, p.kernel_h * pixel_bytes);
+      most = smaller((columns - g.reach_w) / columns_each + 1, g.OW);
+    }
+    most = smaller(most, kMostRows);
+
+    const double macs = static_cast<double>(M) * static_cast<double>(p.N()) *
+                        static_cast<double>(g.K()) * static_cast<double>(p.group);
+    const int64_t wanted =
+        macs > 16.0 * kTaskMacs ? 16 : static_cast<int64_t>(macs / kTaskMacs) + 1;
+    const int64_t weight_bytes =
+        b.panels * kPanel * g.K() * static_cast<int64_t>(sizeof(typename Isa::W));
+    // Weights beyond L2 are split between tasks rather than read by each.
+    if (weight_bytes <= kWeightBytes) {
+      most = smaller(most, larger(4 * kMr, ceil_div(M, smaller(8, wanted))));
+    }
+    const int64_t tiles = larger(1, most / kMr);
+    if (over_lines) {
+      const int64_t all = ceil_div(larger(1, M), kMr);
+      b.m_blocks = ceil_div(all, tiles);
+      b.rows = ceil_div(all, b.m_blocks) * kMr;
+      const int64_t touched = smaller(output_lines, (b.rows + g.OW - 2) / larger(1, g.OW) + 1);
+      const int64_t images = smaller(g.B - 1, (touched + g.OH - 2) / larger(1, g.OH));
+      b.lines = (touched - 1) * g.stride_h + g.reach_h +
+                larger(0, images) * larger(0, g.reach_h - g.stride_h);
+      b.columns = g.image_columns;
+    } else {
+      const int64_t all = ceil_div(larger(1, g.OW), kMr);
+      b.line_blocks = ceil_div(all, tiles);
+      b.m_blocks = output_lines * b.line_blocks;
+      b.rows = ceil_div(all, b.line_blocks) * kMr;
+      b.lines = g.reach_h;
+      b.columns = smaller(g.image_columns, (b.rows - 1) * g.stride_w + g.reach_w);
+    }
+    const int64_t m_tasks = larger(1, b.m_blocks * p.group);
+    b.n_blocks = larger(1, smaller(ceil_div(wanted, m_tasks), ceil_div(b.panels, 4)));
+    return b;
+  }
+
+  // Scratch: prepared lines, then row pointers, then taps. 64 bytes of slack for segments that are
+  // longer than their run (their weights are zero).
+  static int64_t lines_bytes(const ConvGeometry& g, const ConvBlocks& b) {
+    if (g.in_place) return 0;
+    const int64_t elements = b.lines * b.columns * g.Cg;
+    return round_up(elements * static_cast<int64_t>(sizeof(A)) + 64, 64);
+  }
+  static int64_t pointers_bytes(const ConvBlocks& b) {
+    return b.rows * static_cast<int64_t>(sizeof(const A*));
+  }
+  static int64_t scratch_bytes(const ConvGeometry& g, const ConvBlocks& b) {
+    return lines_bytes(g, b) + pointers_bytes(b) + g.taps() * static_cast<int64_t>(sizeof(int64_t));
+  }
+
+  static void taps(const ConvParams& p, const ConvGeometry& g, const ConvBlocks& b, int64_t* out) {
+    const int64_t pixel = g.in_place ? p.C : g.Cg;
+    const int64_t line = pixel * (g.in_place ? g.W : b.columns);
+    for (int64_t t_h = 0; t_h < g.taps_h; ++t_h) {
+      for (int64_t t_w = 0; t_w < g.taps_w; ++t_w) {
+        *out++ = t_h * p.dilation_h * line + t_w * p.dilation_w * pixel;
+      }
+    }
+  }
+
+  // Output pixels [*first, *first + returned) of block i.
+  static int64_t rows_of(const ConvGeometry& g, const ConvBlocks& b, int64_t i, int64_t* first) {
+    if (g.M() == 0) return 0;
+    const int64_t per_line = b.line_blocks == 0 ? b.m_blocks : b.line_blocks;
+    const int64_t pixels = b.line_blocks == 0 ? g.M() : g.OW;
+    const int64_t tiles = ceil_div(pixels, kMr);
+    const int64_t begin = part(tiles, per_line, i % per_line) * kMr;
+    const int64_t end = smaller(pixels, part(tiles, per_line, i % per_line + 1) * kMr);
+    *first = i / per_line * pixels + begin;
+    return end - begin;
+  }
+
+  // Pointers to output pixels [m0, m0 + rows), and the lines they point to prepared where they do
+  // not go to x itself.
+  static void prepare(const ConvParams& p, const ConvGeometry& g, const ConvBlocks& b, const X* x,
+                      int64_t group, int64_t m0, int64_t rows, A padding, A* lines,
+                      const A** pointers) {
+    const int64_t y0 = m0 / g.OW;  // output lines, over all images
+    const int64_t first_line = y0 / g.OH * g.image_lines + y0 % g.OH * g.stride_h;
+    const int64_t first_column = b.line_blocks == 0 ? 0 : m0 % g.OW * g.stride_w;
+    const int64_t pixel = g.in_place ? p.C : g.Cg;
+    const int64_t line = pixel * (g.in_place ? g.W : b.columns);
+    const A* from = lines;
+    if (g.in_place) {
+      from = reinterpret_cast<const A*>(x) + group * g.Cg;
+      from += first_line * line + first_column * pixel;
+    } else {
+      const int64_t y1 = (m0 + rows - 1) / g.OW;
+      const int64_t last_line = y1 / g.OH * g.image_lines + y1 % g.OH * g.stride_h + g.reach_h - 1;
+      const int64_t columns = b.line_blocks == 0 ? b.columns : (rows - 1) * g.stride_w + g.reach_w;
+      for (int64_t l = first_line; l <= last_line; ++l) {
+        prepare_line(p, g, x + group * g.Cg, l, y0, y1, first_column, columns, padding,
+                     lines + (l - first_line) * line);
+      }
+    }
+    int64_t column = m0 % g.OW;
+    for (int64_t y = y0; rows > 0; ++y, column = 0) {
+      const int64_t l = y / g.OH * g.image_lines + y % g.OH * g.stride_h - first_line;
+      const int64_t count = smaller(rows, g.OW - column);
+      const A* at = from + l * line + (column * g.stride_w - first_column) * pixel;
+      for (int64_t i = 0; i < count; ++i) pointers[i] = at + i * g.stride_w * pixel;
+      pointers += count;
+      rows -= count;
+    }
+  }
+
+  // Columns [first, first + count) of prepared line l; `x` is the group's first channel. Lines that
+  // no output line in [y0, y1] needs are left out.
+  static void prepare_line(const ConvParams& p, const ConvGeometry& g, const X* x, int64_t l,
+                           int64_t y0, int64_t y1, int64_t first, int64_t count, A padding,
+                           A* out) {
+    const int64_t image = l / g.image_lines;
+    const int64_t in_image = l % g.image_lines;
+    if ((p.dilation_h > 1 || g.stride_h > p.kernel_h) &&
+        !needed(p, g, in_image, image * g.OH, y0, y1)) {
+      return;
+    }
+    const int64_t ih = in_image * g.step_h - p.pad_h;
+    if (ih < 0 || ih >= g.H) {
+      fill(out, count * g.Cg, padding);
+      return;
+    }
+    const X* from = x + (image * g.H + ih) * g.W * p.C;
+    if (g.step_w > 1 || p.group > 1) {
+      for (int64_t i = 0; i < count; ++i, out += g.Cg) {
+        const int64_t iw = (first + i) * g.step_w - p.pad_w;
+        if (iw < 0 || iw >= g.W) {
+          fill(out, g.Cg, padding);
+        } else {
+          Isa::prepare(from + iw * p.C, g.Cg, out);
+        }
+      }
+      return;
+    }
+    const int64_t before = smaller(count, larger(0, p.pad_w - first));
+    const int64_t begin = first + before - p.pad_w;
+    const int64_t inside = larger(0, smaller(count - before, g.W - begin));
+    out = fill(out, before * g.Cg, padding);
+    if (inside > 0) Isa::prepare(from + begin * g.Cg, inside * g.Cg, out);
+    fill(out + inside * g.Cg, (count - before - inside) * g.Cg, padding);
+  }
+
+  static bool needed(const ConvParams& p, const ConvGeometry& g, int64_t in_image, int64_t image_y,
+                     int64_t y0, int64_t y1) {
+    for (int64_t t = 0; t < p.kernel_h; ++t) {
+      const int64_t from = in_image - t * p.dilation_h;
+      if (from < 0 || from % g.stride_h != 0) continue;
+      const int64_t y = from / g.stride_h;
+      if (y < g.OH && image_y + y >= y0 && image_y + y <= y1) return true;
+    }
+    return false;
+  }
+
+  static A* fill(A* to, int64_t count, A value) {
+    for (int64_t i = 0; i < count; ++i) to[i] = value;
+    return to + count;
+  }
+};
+
+}  // namespace
+}  // namespace pyrt
