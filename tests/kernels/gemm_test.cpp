@@ -96,6 +96,60 @@ PYRT_TEST(gemm_f32_rows) {
   }
 }
 
+// Every value a half float has, but NaNs: subnormals, zeros of both signs, infinities.
+PYRT_TEST(gemm_f16_weights_give_the_bytes_of_f32) {
+  constexpr const char* kFloats = "gemm_f32_f32_f32_6x16x1_avx2";
+  constexpr const char* kHalves = "gemm_f32_f16_f32_6x16x1_avx2";
+  Random random(8);
+  for (const Shape& s : kShapes) {
+    Tensor w = empty(DType::kF32, {s.K, s.N});
+    for (int64_t i = 0; i < s.K * s.N; ++i) {
+      const auto exponent = static_cast<int>(random.integer(0, 30));
+      const auto fraction = static_cast<double>(random.integer(0, 1023));
+      const double size =
+          exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(1024 + fraction, exponent - 25);
+      w.data<float>()[i] = static_cast<float>(random.integer(0, 1) == 0 ? size : -size);
+    }
+    if (s.K * s.N > 100) w.data<float>()[s.N / 2] = -INFINITY;  // a column of infinities
+    if (s.K * s.N > 100) w.data<float>()[s.N / 2 + 1] = std::ldexp(1.0f, -24);
+    for (const bool bias : {false, true}) {
+      Step step("gemm");
+      step.input(random.f32({s.M, s.K}, 0.5f, 1)).input(w, Role::kConstant);
+      if (bias) step.input(random.f32({s.N}), Role::kConstant);
+      step.output(DType::kF32, {s.M, s.N});
+      expect(s.K * s.N == 0 || step.reason_against(kHalves) == nullptr,
+             name_of(s, "halves are refused"));
+      bool ran = false;
+      const Tensor wide = step.output_of(kFloats, &ran);
+      const Tensor halves = step.output_of(kHalves, &ran);
+      expect(!ran || wide.bytes == halves.bytes, name_of(s, "halves give other bytes"));
+      step.check_rows(name_of(s, "f16"), 2e-6, 4e4 * (1 + std::sqrt(double(s.K))));
+    }
+  }
+}
+
+PYRT_TEST(gemm_f16_weights_are_refused_where_they_would_lose) {
+  constexpr const char* kHalves = "gemm_f32_f16_f32_6x16x1_avx2";
+  bool ran = false;
+  const auto step = [](float value, Role role) {
+    Tensor w = empty(DType::kF32, {5, 3});
+    w.data<float>()[14] = value;
+    Step s("gemm");
+    s.input(empty(DType::kF32, {2, 5})).input(w, role).output(DType::kF32, {2, 3});
+    return s;
+  };
+  step(1, Role::kConstant).output_of(kHalves, &ran);
+  if (!ran) return;  // a CPU or build without the row
+  expect(step(1, Role::kConstant).reason_against(kHalves) == nullptr, "1 is a half");
+  const float lost[] = {1.0f + std::ldexp(1.0f, -11), 65520.0f, std::ldexp(1.0f, -25),
+                        std::ldexp(1.0f, -130), 0.1f};
+  for (const float value : lost) {
+    expect(step(value, Role::kConstant).reason_against(kHalves) != nullptr,
+           "taken for a half: " + std::to_string(value));
+  }
+  expect(step(1, Role::kActivation).reason_against(kHalves) != nullptr, "computed weights");
+}
+
 PYRT_TEST(gemm_f32_nan_and_infinity_pass_the_clamp) {
   Random random(4);
   Tensor a = random.f32({7, 3});

@@ -347,6 +347,31 @@ Tensor Step::scalar_output() {
   return run(*row, {.channels_last = row->forms == FormRule::kChannelsLast})[0];
 }
 
+const Row* Step::named_row(const std::string& name, Problem* problem) {
+  const Family* family = find_family(family_);
+  bind(problem);
+  const Status status = family->prepare(AttributeSet(*family, attributes_), *problem);
+  if (!status.ok()) fail(name + ": " + status.message());
+  for (const Row* row : rows_of(family_)) {
+    if (row->name == name) return row;
+  }
+  return nullptr;  // not in the build for this architecture
+}
+
+Tensor Step::output_of(const std::string& name, bool* ran) {
+  Problem problem;
+  const Row* row = named_row(name, &problem);
+  *ran = row != nullptr && (row->features & ~cpu_features()) == 0;
+  if (!*ran) return outputs_[0];
+  return run(*row, {.channels_last = row->forms == FormRule::kChannelsLast})[0];
+}
+
+const char* Step::reason_against(const std::string& name) {
+  Problem problem;
+  const Row* row = named_row(name, &problem);
+  return row == nullptr || row->supports == nullptr ? nullptr : row->supports(problem);
+}
+
 void Step::check_rows(const std::string& label, double tolerance, double magnitude) {
   const Family* family = find_family(family_);
   Problem problem;

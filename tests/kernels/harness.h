@@ -71,12 +71,17 @@ class Step {
   void check_rows(const std::string& label, double tolerance = 0, double magnitude = 1);
   // The output of the scalar row, to be compared with an independent reference.
   Tensor scalar_output();
+  // The output of the row so named, and why it does not support the step (null: it does). Where the
+  // CPU lacks its features, `ran` is false and nothing runs.
+  Tensor output_of(const std::string& row, bool* ran);
+  const char* reason_against(const std::string& row);
 
  private:
   struct Variant;
   std::vector<Tensor> run(const Row& row, const Variant& variant);
   void bind(Problem* problem);
   const Row* scalar_row(const Problem& problem) const;
+  const Row* named_row(const std::string& name, Problem* problem);
 
   std::string family_;
   std::vector<Tensor> inputs_;

@@ -14,8 +14,9 @@ namespace pyrt {
 namespace {
 
 // Predicted time of a product of M x N x K, without a call's overhead. Multiply-adds a nanosecond
-// on Zen 3 at 3.4 GHz: s8 70 of 78 at peak, f32 50 of 54. A tile of few rows is bound by loading
-// (and widening) its weights instead, 60 or 70 bytes of packed weights a nanosecond from L2.
+// on Zen 3 at 3.25 GHz: s8 70 of 78 at peak, f32 49 of 52. A tile of few rows is bound by loading
+// (and widening) its weights instead: at most so many bytes of packed weights a nanosecond from L2,
+// and what memory gives where they are many.
 struct ProductRates {
   double macs_per_ns;
   double weight_bytes_per_ns;
@@ -23,15 +24,26 @@ struct ProductRates {
   double prepare_ns;    // per element of prepared activations
 };
 inline constexpr ProductRates kAvx2S8Rates{70, 60, 1, 0.04};
-inline constexpr ProductRates kAvx2F32Rates{50, 70, 4, 0.06};
-inline constexpr double kTileNs = 12;  // accumulators to the stack and back, epilogue of 6 x 16
+inline constexpr ProductRates kAvx2F32Rates{49, 90, 4, 0.06};
+inline constexpr ProductRates kAvx2F16Rates{49, 70, 2, 0.06};
+inline constexpr double kTileNs = 12;  // start, last loads and epilogue of 6 x 16
+
+// What one core reads a nanosecond of so many bytes, again and again: from 512 KB of L2, from 32 MB
+// of L3 that others use too, from DRAM.
+PYRT_INLINE double read_bytes_per_ns(double bytes) {
+  return bytes < 4e5 ? 90 : (bytes < 12e6 ? 60 : (bytes < 24e6 ? 45 : 26));
+}
 
 PYRT_INLINE double product_ns(const ProductRates& r, double M, double N, double K, bool prepare) {
   const double panels = static_cast<double>(ceil_div(static_cast<int64_t>(N), kPanel));
-  const double tiles = static_cast<double>(ceil_div(static_cast<int64_t>(M), 6)) * panels;
+  const double heights = static_cast<double>(ceil_div(static_cast<int64_t>(M), 6));
   const double by_macs = M * panels * kPanel * (K + 1) / r.macs_per_ns;
-  const double by_weights = tiles * kPanel * (K + 1) * r.weight_bytes / r.weight_bytes_per_ns;
-  return tiles * kTileNs + (prepare ? M * (K + 1) * r.prepare_ns : 0) +
+  const double weight_bytes = panels * kPanel * (K + 1) * r.weight_bytes;
+  const double read = read_bytes_per_ns(weight_bytes);
+  const double first_ns =
+      weight_bytes / (read < r.weight_bytes_per_ns ? read : r.weight_bytes_per_ns);
+  const double by_weights = first_ns + (heights - 1) * weight_bytes / r.weight_bytes_per_ns;
+  return heights * panels * kTileNs + (prepare ? M * (K + 1) * r.prepare_ns : 0) +
          (by_macs > by_weights ? by_macs : by_weights);
 }
 

@@ -1,4 +1,5 @@
-// gemm rows for AVX2: f32 by FMA, s8 exactly by vpmaddwd.
+// gemm rows for AVX2: f32 by FMA, with weights kept as half floats where that loses nothing, and
+// s8 exactly by vpmaddwd.
 #include "kernels/gemm/gemm_avx2-inl.h"
 #include "kernels/gemm/gemm_rows-inl.h"
 
@@ -12,7 +13,9 @@ template <class Isa>
 double cost_ns(const Problem& problem) {
   using Rows = GemmRows<Isa>;
   const auto& p = problem.as<GemmParams>();
-  const ProductRates& rates = Rows::kInteger ? kAvx2S8Rates : kAvx2F32Rates;
+  const ProductRates& rates = Rows::kInteger
+                                  ? kAvx2S8Rates
+                                  : (sizeof(typename Isa::W) == 2 ? kAvx2F16Rates : kAvx2F32Rates);
   const auto N = static_cast<double>(p.N);
   const auto K = static_cast<double>(p.K);
   const auto batch = static_cast<double>(p.batch);
@@ -22,8 +25,19 @@ double cost_ns(const Problem& problem) {
   return ns;
 }
 
+const char* supports_halves(const Problem& problem) {
+  if (const char* reason = GemmRows<Avx2F16>::supports(problem)) return reason;
+  if (!GemmRows<Avx2F16>::packed_once(problem)) return "the weights are not constant";
+  const Operand& w = problem.inputs[kInputW];
+  if (!all_halves(static_cast<const float*>(w.constant), w.dims.count())) {
+    return "not every weight is a half float";
+  }
+  return nullptr;
+}
+
 template <class Isa>
-constexpr Row row(const char* name, Exactness exactness, const char* packing) {
+constexpr Row row(const char* name, Exactness exactness, const char* packing,
+                  const char* (*supports)(const Problem&) = GemmRows<Isa>::supports) {
   using Rows = GemmRows<Isa>;
   return {.name = name,
           .family = "gemm",
@@ -32,7 +46,7 @@ constexpr Row row(const char* name, Exactness exactness, const char* packing) {
           .mr = Isa::kMr,
           .nr = kPanel,
           .kr = Isa::kKr,
-          .supports = Rows::supports,
+          .supports = supports,
           .cost_ns = cost_ns<Isa>,
           .packing = packing,
           .packed_bytes = Rows::packed_bytes,
@@ -44,6 +58,8 @@ constexpr Row row(const char* name, Exactness exactness, const char* packing) {
 
 constexpr Row kRows[] = {
     row<Avx2F32>("gemm_f32_f32_f32_6x16x1_avx2", Exactness::kFast, "gemm_f32_nr16"),
+    row<Avx2F16>("gemm_f32_f16_f32_6x16x1_avx2", Exactness::kFast, "gemm_f16_nr16",
+                 supports_halves),
     row<Avx2S8>("gemm_s8_s8_s32_6x16x2_avx2", Exactness::kExact, "gemm_s8_nr16kr2"),
 };
 

@@ -1,5 +1,6 @@
 // The f32 arithmetic of the product engine (gemm-inl.h) for AVX2 and FMA, shared by gemm, conv and
-// conv_transpose.
+// conv_transpose: Avx2F32, and Avx2F16, whose packed weights are half floats. A half is widened
+// exactly when it is loaded, so where every weight is one the sums are the same bytes.
 //
 // Tile 6 x 16: 12 accumulators of 8 lanes, 2 of weights, 1-2 for broadcasts = the 16 registers of
 // AVX2. With 4 cycles of latency and 2 FMA a cycle, 8 chains are enough; few rows take 2 or 4
@@ -34,11 +35,18 @@ struct F32Tile {
   float lo, hi;
 };
 
-struct Avx2F32 {
+PYRT_INLINE __m256 load_weights(const float* from) { return _mm256_load_ps(from); }
+PYRT_INLINE __m256 load_weights(const uint16_t* from) {
+  return _mm256_cvtph_ps(_mm_load_si128(reinterpret_cast<const __m128i*>(from)));
+}
+
+template <class Weight>
+struct Avx2Float {
   using X = float;
   using A = float;
-  using W = float;
+  using W = Weight;
   using Acc = float;
+  static constexpr bool kHalf = sizeof(W) == 2;
   static constexpr int kMr = 6;
   static constexpr int kKr = 1;
   static constexpr int kMaxPanels = 4;
@@ -50,15 +58,34 @@ struct Avx2F32 {
 
   static int panels(int rows) { return rows == 1 ? 4 : (rows <= 3 ? 2 : 1); }
 
+  static W weight(float x) {
+    if constexpr (kHalf) {
+      return _cvtss_sh(x, _MM_FROUND_TO_NEAREST_INT);
+    } else {
+      return x;
+    }
+  }
+
   static void prepare(const float* x, int64_t count, float* a) {
     int64_t i = 0;
     for (; i + 8 <= count; i += 8) _mm256_storeu_ps(a + i, _mm256_loadu_ps(x + i));
     for (; i < count; ++i) a[i] = x[i];
   }
 
-  // One row reads 4 streams, which the hardware prefetches better unaided.
+  // Prefetches for panel p at k. One row of f32 reads 4 streams fast enough unaided. Of halves one
+  // row needs a line every other k: even k for even panels, odd k for odd ones.
   template <int kRows, int kPanels>
-  [[gnu::noinline]] static void tile_of(const F32Tile& t, const float* w, int64_t K) {
+  PYRT_INLINE static void fetch(const W* w, int64_t K, int64_t k, int p) {
+    w += kAhead * kPanel;
+    if (kRows > 1) {
+      _mm_prefetch(w + p * kPanel * K, _MM_HINT_T0);
+    } else if (kHalf && kPanels > 1 && p < kPanels / 2) {
+      _mm_prefetch(w + (2 * p + (k & 1)) * kPanel * K, _MM_HINT_T0);
+    }
+  }
+
+  template <int kRows, int kPanels>
+  [[gnu::noinline]] static void tile_of(const F32Tile& t, const W* w, int64_t K) {
     // Broadcasts stay for all panels where the registers suffice, else they are loaded for each.
     constexpr bool kKeep = kPanels > 1 && 2 * kRows * kPanels + kRows + 2 <= 16;
     F32x8 c[kRows][2 * kPanels] = {};
@@ -72,10 +99,10 @@ struct Avx2F32 {
         for (int p = 0; p < kPanels; ++p) {
           // clang 14 would keep the broadcasts and spill accumulators instead.
           if (!kKeep && p > 0) asm volatile("" ::: "memory");
-          const float* from = w + p * kPanel * K;
-          if (kRows > 1) _mm_prefetch(from + kAhead * kPanel, _MM_HINT_T0);
-          const __m256 w0 = _mm256_load_ps(from);
-          const __m256 w1 = _mm256_load_ps(from + 8);
+          const W* from = w + p * kPanel * K;
+          fetch<kRows, kPanels>(w, K, k, p);
+          const __m256 w0 = load_weights(from);
+          const __m256 w1 = load_weights(from + 8);
 #pragma GCC unroll 6
           for (int r = 0; r < kRows; ++r) {
             __m256& value = one[kKeep ? r : 0];
@@ -118,7 +145,7 @@ struct Avx2F32 {
     }
   }
 
-  static void tile_with(int rows, int panels, const F32Tile& t, const float* w, int64_t K) {
+  static void tile_with(int rows, int panels, const F32Tile& t, const W* w, int64_t K) {
     switch (rows * 8 + panels) {
       case 1 * 8 + 1:
         return tile_of<1, 1>(t, w, K);
@@ -147,7 +174,7 @@ struct Avx2F32 {
 
   // Sums only, for panels whose columns do not all exist; finish() does the rest.
   static void tile(int rows, int panels, const float* const* a, const int64_t* taps, int n_taps,
-                   int64_t segment, const float* w, int64_t K, float* acc) {
+                   int64_t segment, const W* w, int64_t K, float* acc) {
     const F32Tile t{a,
                     taps,
                     n_taps,
@@ -169,8 +196,8 @@ struct Avx2F32 {
     return e.residual == nullptr || e.params.residual == DType::kF32;
   }
   static void finished_tile(const Epilogue& e, int rows, int panels, const float* const* a,
-                            const int64_t* taps, int n_taps, int64_t segment, const float* w,
-                            int64_t K, int64_t n, int64_t at, int64_t ldy) {
+                            const int64_t* taps, int n_taps, int64_t segment, const W* w, int64_t K,
+                            int64_t n, int64_t at, int64_t ldy) {
     const auto* bias = static_cast<const float*>(e.bias);
     const auto* residual = static_cast<const float*>(e.residual);
     const F32Tile t{a,
@@ -186,6 +213,26 @@ struct Avx2F32 {
     tile_with(rows, panels, t, w, K);
   }
 };
+
+using Avx2F32 = Avx2Float<float>;
+using Avx2F16 = Avx2Float<uint16_t>;
+
+// Every element survives the way through a half float: subnormals and infinities may, NaNs do not
+// all.
+[[maybe_unused]] bool all_halves(const float* x, int64_t count) {
+  const auto differ = [](__m256 wide) {
+    const __m256 back = _mm256_cvtph_ps(_mm256_cvtps_ph(wide, _MM_FROUND_TO_NEAREST_INT));
+    const __m256i bits = _mm256_xor_si256(_mm256_castps_si256(wide), _mm256_castps_si256(back));
+    return _mm256_testz_si256(bits, bits) == 0;
+  };
+  int64_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    if (differ(_mm256_loadu_ps(x + i))) return false;
+  }
+  alignas(32) float rest[8] = {};
+  if (i < count) memcpy(rest, x + i, static_cast<size_t>(count - i) * sizeof(float));
+  return !differ(_mm256_load_ps(rest));
+}
 
 }  // namespace
 }  // namespace pyrt

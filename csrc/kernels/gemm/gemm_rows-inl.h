@@ -5,6 +5,7 @@
 //   float or int8_t static constexpr bool kInPlace;             // X rows serve as A rows when K is
 //   a multiple of kKr static void prepare(const X* x, int64_t count, A* a);   // converts a run of
 //   elements
+//   static W weight(X x);                       // optional: to packed weights of another type
 #pragma once
 
 #include "kernels/gemm/gemm-inl.h"
@@ -67,11 +68,18 @@ struct GemmRows {
     int32_t* sums = kInteger ? static_cast<int32_t*>(to) : nullptr;
     auto* out = reinterpret_cast<W*>(static_cast<char*>(to) +
                                      (kInteger ? sums_bytes((last - first) * kPanel) : 0));
+    const auto convert = [](X x) {
+      if constexpr (requires { Isa::weight(x); }) {
+        return Isa::weight(x);
+      } else {
+        return x;
+      }
+    };
     if (p.trans_b) {
-      const auto at = [w, K = p.K](int64_t k, int64_t n) { return w[n * K + k]; };
+      const auto at = [w, K = p.K, convert](int64_t k, int64_t n) { return convert(w[n * K + k]); };
       pack_panels<Isa::kKr>(at, p.K, p.N, first, last, out, sums);
     } else {
-      const auto at = [w, N = p.N](int64_t k, int64_t n) { return w[k * N + n]; };
+      const auto at = [w, N = p.N, convert](int64_t k, int64_t n) { return convert(w[k * N + n]); };
       pack_panels<Isa::kKr>(at, p.K, p.N, first, last, out, sums);
     }
   }
