@@ -10,15 +10,18 @@ import numpy as np
 
 from pyruntime.errors import ShapeError, UnsupportedError
 from pyruntime.graph.dims import Dim, dim_max
-from pyruntime.graph.types import ValueType
+from pyruntime.graph.types import DType, ValueType
 from pyruntime.ops._content import known_array
 from pyruntime.ops._inputs import check_same_dtype, required
-from pyruntime.ops._operator import Array, Case, Operator
+from pyruntime.ops._operator import Array, Case, Lowering, Operator, content_of
 from pyruntime.ops._pointwise import read_plain
 from pyruntime.ops._shapes import known_dims
 
 if TYPE_CHECKING:
-    from pyruntime.graph.graph import Value
+    from pyruntime.graph.graph import Node, Value
+
+# Dtypes of the `range` family.
+NATIVE = frozenset({DType.S32, DType.S64, DType.F32, DType.F64})
 
 
 def _count(start: Dim, limit: Dim, delta: Dim) -> Dim:
@@ -51,6 +54,14 @@ def _reference(attributes: None, inputs: Sequence[Array | None], outputs: int) -
     return [(start + np.arange(count).astype(start.dtype) * delta).astype(start.dtype)]
 
 
+def _lower(node: Node, lowering: Lowering) -> None:
+    start, delta = (content_of(value) for value in (node.inputs[0], node.inputs[2]))
+    if start is None or delta is None or node.outputs[0].dtype not in NATIVE:
+        return lowering.host(node)
+    first, step = start.reshape(-1)[0], delta.reshape(-1)[0]
+    return lowering.step("range", [], node.outputs, start=first, step=step)
+
+
 def _case(name: str, dtype: type, *numbers: float) -> Case:
     return Case(name, None, tuple(np.asarray(number, dtype) for number in numbers))
 
@@ -60,6 +71,7 @@ RANGE = Operator(
     from_onnx={11: read_plain},
     infer=_infer,
     reference=_reference,
+    lower=_lower,
     cases=(
         _case("up", np.int64, 1, 8, 3),
         _case("down", np.int32, 10, 4, -2),

@@ -22,11 +22,16 @@ from pyruntime.graph.dims import Dim, Expr
 from pyruntime.graph.graph import Graph, Node, Value
 from pyruntime.graph.types import DType
 from pyruntime.kernels import Family
+from pyruntime.ops import content_of
 from pyruntime.plan.encode import OPERATORS
 from pyruntime.plan.program import ABSENT, HOST, Port, Program, ProgramValue, Segment, Step
 from pyruntime.plan.schema import check_attributes, check_operands, schemas
 
 _log = logging.getLogger(__name__)
+
+# What the `sizes` family writes.
+_SIZE_DTYPES = frozenset({DType.S32, DType.S64, DType.F32, DType.F64})
+_MAX_SIZES = 32
 
 
 @dataclass(slots=True)
@@ -57,12 +62,17 @@ class GraphLowering:
     def lower(self, node: Node) -> None:
         """Appends the steps of one node."""
         self._node = node
-        if node.operator.lower is None:
-            self.host(node)
-            return
+        sizes = [_sizes(value) for value in node.outputs]
+        write = node.operator.lower
         before = len(self.drafts)
         try:
-            node.operator.lower(node, self)
+            if all(values is not None for values in sizes):
+                for value, values in zip(node.outputs, sizes, strict=True):
+                    self.step("sizes", [], [value], values=values)
+            elif write is not None:
+                write(node, self)
+            else:
+                self.host(node)
         except _NoFamilyError as error:
             # Coverage does not wait for C++: a family may be younger than this build.
             _log.info("%s runs on the host: this build has no family '%s'", node.where, error)
@@ -125,6 +135,14 @@ class GraphLowering:
     def _current(self) -> Node:
         assert self._node is not None
         return self._node
+
+
+def _sizes(value: Value) -> list[Dim] | None:
+    """The elements of a value that only the dims of the inputs decide, if a step can hold them."""
+    content = content_of(value)
+    if value.dtype not in _SIZE_DTYPES or content is None or content.size > _MAX_SIZES:
+        return None
+    return content.reshape(-1).tolist()
 
 
 def _trimmed(operands: Sequence[Value | None]) -> list[Value | None]:

@@ -91,6 +91,9 @@ def movement() -> Iterator[Case]:
         indices = np.array([[4, -1], [0, -5]], np.int64)
         yield one(f"gather_{t}", "gather", [x, indices], [(t, (3, 2, 2, 7))], {"axis": 1})
         yield one(f"fill_{t}", "fill", [np.array([-3], kind)], [(t, (4, 9))])
+    for t in ("s32", "s64", "f32", "f64"):
+        yield one(f"sizes_{t}", "sizes", [], [(t, (2, 2))], {"values": (3, -1, 0, 2**24 + 1)})
+        yield one(f"range_{t}", "range", [], [(t, (9,))], {"start": 7, "step": -3})
     yield from casts()
     yield from resizes()
 
