@@ -1,11 +1,15 @@
 // conv and conv_transpose rows for AVX2, with the arithmetic of gemm.
 #include "kernels/conv/conv_rows-inl.h"
 #include "kernels/conv/conv_transpose_rows-inl.h"
+#include "kernels/conv/conv_transpose_tiles-inl.h"
 #include "kernels/gemm/gemm_avx2-inl.h"
 
 namespace pyrt {
 namespace {
 
+constexpr double kLocateNs =
+    40;  // an output pixel of conv_transpose: gathered, and copied to its place
+constexpr double kStoreNs = 0.25;  // an element cut from a row of the product
 constexpr double kCallNs = 80;
 
 template <class Isa>
@@ -24,9 +28,19 @@ double transpose_ns(const Problem& problem) {
   const auto& p = problem.as<ConvParams>();
   const auto phases = static_cast<double>(p.stride_h * p.stride_w);
   const double pixels = static_cast<double>(p.B * p.OH * p.OW);
-  return kCallNs + phases * static_cast<double>(p.group) *
-                       product_ns(kAvx2F32Rates, pixels / phases + 1, static_cast<double>(p.N()),
-                                  static_cast<double>(p.K()) / phases + 1, true);
+  return kCallNs + pixels * kLocateNs +
+         phases * static_cast<double>(p.group) *
+             product_ns(kAvx2F32Rates, pixels / phases + 1, static_cast<double>(p.N()),
+                        static_cast<double>(p.K()) / phases + 1, true);
+}
+
+double transpose_tiles_ns(const Problem& problem) {
+  using Tiles = ConvTransposeTiles<Avx2F32>;
+  const auto& p = problem.as<ConvParams>();
+  const auto M = static_cast<double>(Tiles::M(p));
+  const auto N = static_cast<double>(Tiles::columns(p));
+  return kCallNs + M * N * kStoreNs +
+         product_ns(kAvx2F32Rates, M, N, static_cast<double>(p.C), false);
 }
 
 template <class Rows>
@@ -57,6 +71,9 @@ constexpr Row kRows[] = {
                           "conv_s8_nr16kr2", 2, conv_ns<Avx2S8>),
     row<ConvTransposeRows<Avx2F32>>("conv_transpose_f32_f32_f32_6x16x1_avx2", "conv_transpose",
                                     Exactness::kFast, "conv_transpose_f32_nr16", 1, transpose_ns),
+    row<ConvTransposeTiles<Avx2F32>>("conv_transpose_tiles_f32_f32_f32_6x16x1_avx2",
+                                     "conv_transpose", Exactness::kFast,
+                                     "conv_transpose_tiles_f32_nr16", 1, transpose_tiles_ns),
 };
 
 }  // namespace

@@ -1,11 +1,15 @@
 // conv and conv_transpose rows for AVX-512 with VNNI, with the arithmetic of gemm.
 #include "kernels/conv/conv_rows-inl.h"
 #include "kernels/conv/conv_transpose_rows-inl.h"
+#include "kernels/conv/conv_transpose_tiles-inl.h"
 #include "kernels/gemm/gemm_avx512vnni-inl.h"
 
 namespace pyrt {
 namespace {
 
+constexpr double kLocateNs =
+    40;  // an output pixel of conv_transpose: gathered, and copied to its place
+constexpr double kStoreNs = 0.25;  // an element cut from a row of the product
 constexpr double kCallNs = 80;
 
 template <class Isa>
@@ -24,10 +28,19 @@ double transpose_ns(const Problem& problem) {
   const auto& p = problem.as<ConvParams>();
   const auto phases = static_cast<double>(p.stride_h * p.stride_w);
   const double pixels = static_cast<double>(p.B * p.OH * p.OW);
-  return kCallNs + phases * static_cast<double>(p.group) *
-                       product_ns_avx512(kAvx512F32Rates, pixels / phases + 1,
-                                         static_cast<double>(p.N()),
-                                         static_cast<double>(p.K()) / phases + 1, true);
+  return kCallNs + pixels * kLocateNs +
+         phases * static_cast<double>(p.group) *
+             product_ns_avx512(kAvx512F32Rates, pixels / phases + 1, static_cast<double>(p.N()),
+                               static_cast<double>(p.K()) / phases + 1, true);
+}
+
+double transpose_tiles_ns(const Problem& problem) {
+  using Tiles = ConvTransposeTiles<Avx512F32>;
+  const auto& p = problem.as<ConvParams>();
+  const auto M = static_cast<double>(Tiles::M(p));
+  const auto N = static_cast<double>(Tiles::columns(p));
+  return kCallNs + M * N * kStoreNs +
+         product_ns_avx512(kAvx512F32Rates, M, N, static_cast<double>(p.C), false);
 }
 
 template <class Rows>
@@ -60,6 +73,9 @@ constexpr Row kRows[] = {
     row<ConvTransposeRows<Avx512F32>>("conv_transpose_f32_f32_f32_6x64x1_avx512vnni",
                                       "conv_transpose", Exactness::kFast, Offset::kNever,
                                       "conv_transpose_f32_nr16", 1, transpose_ns),
+    row<ConvTransposeTiles<Avx512F32>>("conv_transpose_tiles_f32_f32_f32_6x64x1_avx512vnni",
+                                       "conv_transpose", Exactness::kFast, Offset::kNever,
+                                       "conv_transpose_tiles_f32_nr16", 1, transpose_tiles_ns),
 };
 
 }  // namespace
