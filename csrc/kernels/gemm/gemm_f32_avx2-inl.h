@@ -14,6 +14,7 @@
 
 #include "kernels/common/epilogue_avx2-inl.h"
 #include "kernels/gemm/gemm-inl.h"
+#include "kernels/gemm/pack_f32_avx2-inl.h"
 
 namespace pyrt {
 namespace {
@@ -70,6 +71,14 @@ struct Avx2Float {
     int64_t i = 0;
     for (; i + 8 <= count; i += 8) _mm256_storeu_ps(a + i, _mm256_loadu_ps(x + i));
     for (; i < count; ++i) a[i] = x[i];
+  }
+
+  static void pack(const float* w, bool transposed, int64_t K, int64_t N, int64_t first,
+                   int64_t last, float* out) {
+    pack_f32_panels(w, transposed, K, N, first, last, out);
+  }
+  static void transpose(const float* a, int64_t M, int64_t K, int64_t rows, float* out) {
+    transpose_f32(a, M, K, rows, out, K);
   }
 
   // Prefetches for panel p at k. One row of f32 reads 4 streams fast enough unaided. Of halves one

@@ -6,6 +6,11 @@
 //   a multiple of kKr static void prepare(const X* x, int64_t count, A* a);   // converts a run of
 //   elements
 //   static W weight(X x);                       // optional: to packed weights of another type
+//   // Optional, faster than the plain loops here: panels of w, and rows [rows][K] of a [K][M].
+//   static void pack(const X* w, bool transposed, int64_t K, int64_t N, int64_t first, int64_t
+//   last,
+//                    W* out);
+//   static void transpose(const X* a, int64_t M, int64_t K, int64_t rows, A* out);
 #pragma once
 
 #include "kernels/gemm/gemm-inl.h"
@@ -68,6 +73,9 @@ struct GemmRows {
     int32_t* sums = kInteger ? static_cast<int32_t*>(to) : nullptr;
     auto* out = reinterpret_cast<W*>(static_cast<char*>(to) +
                                      (kInteger ? sums_bytes((last - first) * kPanel) : 0));
+    if constexpr (requires { Isa::pack(w, p.trans_b, p.K, p.N, first, last, out); }) {
+      return Isa::pack(w, p.trans_b, p.K, p.N, first, last, out);
+    }
     const auto convert = [](X x) {
       if constexpr (requires { Isa::weight(x); }) {
         return Isa::weight(x);
@@ -114,6 +122,9 @@ struct GemmRows {
   // Rows [begin, begin + rows) of a to [rows][panel_K]; the padding of each row is zero.
   static void prepare_rows(const GemmParams& p, const X* a, int64_t begin, int64_t rows, A* out) {
     const int64_t padded = panel_K(p);
+    if constexpr (requires { Isa::transpose(a, p.M, p.K, rows, out); }) {
+      if (p.trans_a) return Isa::transpose(a + begin, p.M, p.K, rows, out);
+    }
     for (int64_t m = 0; m < rows; ++m) {
       A* row = out + m * padded;
       if (p.trans_a) {
