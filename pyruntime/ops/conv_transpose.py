@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ from pyruntime.ops._examples import example
 from pyruntime.ops._inputs import check_same_dtype, optional, required
 from pyruntime.ops._operator import Array, Case, Lowering, OnnxNode, Operator
 from pyruntime.ops._spatial import SAME, Resolved, as_ints, crops, ints, scatter, spread
-from pyruntime.ops.conv import Geometry, read_geometry
+from pyruntime.ops.conv import Geometry, clip, read_geometry
 
 if TYPE_CHECKING:
     from pyruntime.graph.dims import Dim
@@ -29,10 +30,14 @@ class ConvTransposeAttributes(Geometry):
     Attributes:
         output_padding: added to the end of each spatial dim of the output; empty means none.
         output_shape: the spatial dims of the output; pads follow from it. Empty: not given.
+        lo: lower bound of the output, applied after the bias.
+        hi: upper bound of the output.
     """
 
     output_padding: tuple[int, ...] = ()
     output_shape: tuple[int, ...] = ()
+    lo: float = -inf
+    hi: float = inf
 
 
 def _from_onnx(node: OnnxNode) -> tuple[ConvTransposeAttributes, list[Value | None]]:
@@ -111,7 +116,7 @@ def _reference(
     )
     if bias is not None:
         y = y + bias.astype(compute).reshape(-1, *[1] * (x.ndim - 2))
-    return [y.astype(x.dtype, copy=False)]
+    return [clip(y, attributes.lo, attributes.hi).astype(x.dtype, copy=False)]
 
 
 def _lower(node: Node, lowering: Lowering) -> None:
@@ -131,6 +136,8 @@ def _lower(node: Node, lowering: Lowering) -> None:
         pads=list(geometry.pads),
         dilations=list(geometry.dilations),
         group=attributes.group,
+        lo=attributes.lo,
+        hi=attributes.hi,
     )
 
 
@@ -150,6 +157,7 @@ CONV_TRANSPOSE = Operator(
             ConvTransposeAttributes(strides=(2, 3), pads=(1, 0, 1, 1), output_padding=(1, 0)),
             (_X, _W),
         ),
+        Case("clip", ConvTransposeAttributes(lo=0.0, hi=6.0), (_X, _W, example(3))),
         Case("groups", ConvTransposeAttributes(group=2, dilations=(1, 2)), (_X, _W)),
         Case("same", ConvTransposeAttributes(strides=(2, 2), auto_pad="SAME_UPPER"), (_X, _W)),
         Case(

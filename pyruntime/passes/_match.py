@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pyruntime.graph import Graph, Node, Value
 from pyruntime.ops.conv import CONV
+from pyruntime.ops.conv_transpose import CONV_TRANSPOSE
 from pyruntime.ops.matmul import MATMUL
 
 BIAS = 2
@@ -54,6 +55,13 @@ def is_linear(node: Node) -> bool:
     return is_bare(node) and weights is not None and weights.constant is not None
 
 
+def is_transposed(node: Node) -> bool:
+    """ConvTranspose with constant weights, nothing fused behind the bias yet."""
+    weights = input_at(node, 1)
+    constant = weights is not None and weights.constant is not None
+    return node.operator is CONV_TRANSPOSE and constant and not has_clip(node)
+
+
 def has_clip(node: Node) -> bool:
     """Whether a clip is fused into the node."""
     return bool(node.attributes.lo != -inf or node.attributes.hi != inf)
@@ -61,7 +69,7 @@ def has_clip(node: Node) -> bool:
 
 def channel_axis(node: Node) -> int:
     """The axis of the output of a linear node that runs along its output channels."""
-    return 1 if node.operator is CONV else len(node.outputs[0].dims) - 1
+    return len(node.outputs[0].dims) - 1 if node.operator is MATMUL else 1
 
 
 def output_channels(node: Node) -> int:
@@ -71,6 +79,8 @@ def output_channels(node: Node) -> int:
     assert weights.constant is not None
     if node.operator is CONV:
         return int(weights.constant.shape[0])
+    if node.operator is CONV_TRANSPOSE:
+        return int(weights.constant.shape[1]) * int(node.attributes.group)
     return int(weights.constant.shape[-2 if node.attributes.trans_b else -1])
 
 

@@ -1,4 +1,6 @@
-"""Folds per-channel scaling and shifting behind a Conv or MatMul into its weights and bias.
+"""Folds per-channel scaling and shifting behind a layer into its weights and bias.
+
+Layers are Conv, ConvTranspose and MatMul.
 
 Case 1: BatchNormalization (inference): y = (x - mean) / sqrt(var + epsilon) * scale + bias.
 Case 2: Mul or Div by a constant that varies along the output channels only.
@@ -13,13 +15,15 @@ from numpy.typing import NDArray
 from pyruntime.graph import DType, Graph, Node
 from pyruntime.ops.batch_normalization import BATCH_NORMALIZATION
 from pyruntime.ops.binary import ADD, DIV, MUL, SUB
-from pyruntime.ops.conv import CONV
+from pyruntime.ops.conv_transpose import CONV_TRANSPOSE
+from pyruntime.ops.matmul import MATMUL
 from pyruntime.passes._match import (
     BIAS,
     channel_axis,
     finish,
     input_at,
     is_linear,
+    is_transposed,
     output_channels,
     per_channel,
     set_input,
@@ -55,7 +59,7 @@ def _constant_operand(linear: Node, user: Node) -> tuple[Vector, bool] | None:
 def _affine(linear: Node, user: Node) -> tuple[Vector, Vector] | None:
     """(factor, shift) such that user's output = linear's output * factor + shift."""
     if user.operator is BATCH_NORMALIZATION:  # Case 1
-        if user.attributes.training or len(user.outputs) != 1 or linear.operator is not CONV:
+        if user.attributes.training or len(user.outputs) != 1 or linear.operator is MATMUL:
             return None
         return _batch_normalization(user, output_channels(linear))
     found = _constant_operand(linear, user) if user.operator in (ADD, SUB, MUL, DIV) else None
@@ -72,16 +76,28 @@ def _affine(linear: Node, user: Node) -> tuple[Vector, Vector] | None:
     return (-ones, vector) if first else (ones, -vector)
 
 
+def _scaled(linear: Node, weights: NDArray[np.float32], factor: Vector) -> NDArray[np.float32]:
+    """The weights with each output channel multiplied by its factor."""
+    wide = weights.astype(np.float64)
+    if linear.operator is CONV_TRANSPOSE:  # [C, O/group, kernel]
+        group = linear.attributes.group
+        parts = wide.reshape(group, -1, *weights.shape[1:])
+        factors = factor.reshape(group, 1, -1, *[1] * (weights.ndim - 2))
+        return (parts * factors).reshape(weights.shape).astype(np.float32)
+    shape = [1] * weights.ndim
+    axis = 0
+    if linear.operator is MATMUL:
+        axis = weights.ndim - (2 if linear.attributes.trans_b else 1)
+    shape[axis] = -1
+    return (wide * factor.reshape(shape)).astype(np.float32)
+
+
 def _apply(graph: Graph, linear: Node, factor: Vector, shift: Vector) -> None:
     weights = linear.inputs[1]
     assert weights is not None
     assert weights.constant is not None
     if not np.all(factor == 1.0):
-        shape = [1] * weights.constant.ndim
-        transposed = linear.operator is CONV or linear.attributes.trans_b
-        axis = 0 if linear.operator is CONV else weights.constant.ndim - (2 if transposed else 1)
-        shape[axis] = -1
-        scaled = (weights.constant.astype(np.float64) * factor.reshape(shape)).astype(np.float32)
+        scaled = _scaled(linear, weights.constant, factor)
         linear.inputs[1] = graph.constant(scaled, graph.unique(weights.name))
     bias = input_at(linear, BIAS)
     old = np.zeros(factor.size) if bias is None else bias.constant
@@ -97,7 +113,8 @@ def fuse_affine(graph: Graph) -> bool:
     changed = False
     consumers = graph.consumers()
     for node in list(graph.nodes):
-        while is_linear(node) and node.outputs[0].dtype is DType.F32:
+        layer = is_linear(node) or is_transposed(node)
+        while layer and node.outputs[0].dtype is DType.F32:
             bias = input_at(node, BIAS)
             if bias is not None and bias.constant is None:
                 break
@@ -114,6 +131,6 @@ def fuse_affine(graph: Graph) -> bool:
 FUSE_AFFINE = Pass(
     "fuse_affine",
     requires="constants are folded",
-    ensures="no per-channel constant scaling or shift follows a Conv or MatMul alone",
+    ensures="no per-channel constant scaling or shift follows a layer alone",
     run=fuse_affine,
 )

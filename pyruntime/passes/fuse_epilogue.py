@@ -1,7 +1,7 @@
 """Fuses what follows a Conv or MatMul into its epilogue, to save passes over the output.
 
 Case 1: Add of another value of the same dims (the shortcut of a residual block).
-Case 2: Relu, or Clip with constant bounds.
+Case 2: Relu, or Clip with constant bounds; behind a ConvTranspose too.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pyruntime.passes._match import (
     has_clip,
     input_at,
     is_bare,
+    is_transposed,
     set_input,
     sole_user,
 )
@@ -72,10 +73,11 @@ def fuse_epilogue(graph: Graph) -> bool:
     """For an Add of two layers, the later one takes the earlier one's result."""
     changed = False
     for node in reversed(list(graph.nodes)):
-        if not is_bare(node) or node.outputs[0].dtype is not DType.F32:
+        transposed = is_transposed(node)
+        if not (is_bare(node) or transposed) or node.outputs[0].dtype is not DType.F32:
             continue
         consumers = graph.consumers()
-        if _fuse_residual(graph, consumers, node):
+        if not transposed and _fuse_residual(graph, consumers, node):
             changed = True
             consumers = graph.consumers()
         if not has_clip(node) and _fuse_clip(graph, consumers, node):

@@ -191,6 +191,10 @@ PYRT_TEST(conv_transpose_rows) {
     step.set("strides", std::vector{s.stride, s.stride}).set("group", s.group);
     step.set("pads", std::vector{s.pad, s.pad, s.pad, s.pad});
     step.set("dilations", std::vector{s.dilation, s.dilation});
+    Step clipped = step;
+    clipped.set("lo", -0.25).set("hi", 0.5);
+    clipped.check_rows("clipped conv_transpose", 2e-6,
+                       1 + double(s.kernel) * std::sqrt(double(s.C)));
     step.check_rows("conv_transpose", 2e-6, 1 + double(s.kernel) * std::sqrt(double(s.C)));
 
     // The definition: every input element scatters its kernel.

@@ -16,6 +16,7 @@ from pyruntime.ops.batch_normalization import BATCH_NORMALIZATION, BatchNormaliz
 from pyruntime.ops.binary import ADD, DIV, MUL, SUB
 from pyruntime.ops.clip import CLIP
 from pyruntime.ops.constant_of_shape import CONSTANT_OF_SHAPE, ConstantOfShapeAttributes
+from pyruntime.ops.conv_transpose import CONV_TRANSPOSE, ConvTransposeAttributes
 from pyruntime.ops.identity import IDENTITY
 from pyruntime.ops.matmul import MATMUL, MatMulAttributes
 from pyruntime.ops.unary import RELU, SIGMOID
@@ -56,6 +57,19 @@ def test_conv_batchnorm_shortcut_relu_is_one_node() -> None:
     assert operators(graph) == ["Conv", "Conv", "BatchNormalization", "Add", "Relu"], (
         "input changed"
     )
+
+
+@pytest.mark.parametrize("group", [1, 3])
+def test_conv_transpose_takes_scale_shift_and_relu(group: int) -> None:
+    b = Builder(IMAGE)
+    attributes = ConvTransposeAttributes(strides=(2, 2), group=group)
+    y = b.node(CONV_TRANSPOSE, attributes, b.x, b.constant(3, 2, 2, 2)).outputs[0]
+    y = b.node(ADD, None, y, b.constant(2 * group, 1, 1)).outputs[0]
+    y = batch_normalization(b, y, 2 * group)
+    graph = b.output(b.node(RELU, None, y).outputs[0])
+    after = optimize_float(graph)
+    assert operators(after) == ["ConvTranspose"]
+    same(graph, after, sample())
 
 
 @pytest.mark.parametrize("operator", [ADD, SUB, MUL, DIV])

@@ -1,4 +1,4 @@
-"""Values that only the dims of the inputs decide: computed when a session binds, by no host step."""
+"""Values that only the dims of the inputs decide need no host step."""
 
 from __future__ import annotations
 

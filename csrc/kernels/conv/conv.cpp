@@ -38,6 +38,8 @@ constexpr AttributeSpec kTransposeAttributes[] = {
     {.name = "pads", .kind = AttributeKind::kInts},
     {.name = "dilations", .kind = AttributeKind::kInts},
     {.name = "group", .kind = AttributeKind::kInt, .default_int = 1},
+    {.name = "lo", .kind = AttributeKind::kFloat, .default_float = -kInfinity},
+    {.name = "hi", .kind = AttributeKind::kFloat, .default_float = kInfinity},
 };
 constexpr OperandSpec kTransposeInputs[] = {
     {.name = "x"},
@@ -175,8 +177,7 @@ Status prepare_transpose(const Attributes& attributes, Problem& problem) {
                                       dims_text(bias.dims));
     }
   }
-  p.epilogue.lo = -std::numeric_limits<float>::infinity();
-  p.epilogue.hi = std::numeric_limits<float>::infinity();
+  PYRT_RETURN_IF_ERROR(read_bounds("conv_transpose", attributes, &p.epilogue.lo, &p.epilogue.hi));
   problem.as<ConvParams>() = p;
   return Status();
 }
