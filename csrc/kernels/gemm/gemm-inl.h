@@ -53,6 +53,12 @@ struct Blocking {
   int64_t m_blocks;
   int64_t n_blocks;
   int64_t block_rows;  // most rows of a block
+  int64_t unit = 1;    // rows are cut at multiples of it
+
+  // First row of block i of M.
+  PYRT_INLINE int64_t row(int64_t M, int64_t i) const {
+    return smaller(M, part(ceil_div(M, unit), m_blocks, i) * unit);
+  }
 };
 
 inline constexpr int64_t kMaxTiles = 16;  // of a block of rows, above each other
@@ -60,7 +66,8 @@ inline constexpr int64_t kMaxTiles = 16;  // of a block of rows, above each othe
 // `a_bytes` of one row of a block of prepared activations. A block is at most 16 tiles high, so
 // that a panel of weights is fetched once for 96 rows, and at most 160 KiB, which leaves L2 (256
 // KiB and more) room for a panel.
-PYRT_INLINE Blocking make_blocking(int64_t M, int64_t N, int64_t K, int64_t a_bytes, int64_t mr) {
+PYRT_INLINE Blocking make_blocking(int64_t M, int64_t N, int64_t K, int64_t a_bytes, int64_t mr,
+                                   int64_t unit = 1) {
   constexpr int64_t kBlockBytes = 160 * 1024;
   constexpr int64_t kTaskMacs =
       1 << 18;  // a few microseconds: what a hand-over between threads costs
@@ -70,7 +77,8 @@ PYRT_INLINE Blocking make_blocking(int64_t M, int64_t N, int64_t K, int64_t a_by
   // Eight tasks or more where M allows blocks of at least four tiles.
   tiles = smaller(tiles, larger(4, ceil_div(ceil_div(M, 8), mr)));
   b.m_blocks = ceil_div(larger(M, 1), tiles * mr);
-  b.block_rows = ceil_div(larger(M, 1), b.m_blocks);
+  b.unit = unit;
+  b.block_rows = ceil_div(ceil_div(larger(M, 1), unit), b.m_blocks) * unit;
   const double macs = static_cast<double>(M) * static_cast<double>(N) * static_cast<double>(K);
   const int64_t wanted = macs > 16.0 * kTaskMacs ? 16 : static_cast<int64_t>(macs / kTaskMacs) + 1;
   b.n_blocks = larger(1, smaller(ceil_div(wanted, b.m_blocks), ceil_div(b.panels, 4)));
@@ -165,16 +173,42 @@ void multiply(const Epilogue& e, const Segments<typename Isa::A>& a, int64_t row
   }
 }
 
+// Rows that blocks are cut at multiples of, and whether weights are fitted (fitted-inl.h):
+// Isa::multiply(.., side, fresh) takes the place of multiply() then.
+template <class Isa>
+constexpr int row_unit() {
+  if constexpr (requires { Isa::kRowUnit; }) {
+    return Isa::kRowUnit;
+  } else {
+    return 1;
+  }
+}
+template <class Isa>
+constexpr bool is_fitted() {
+  return requires { Isa::kFitted; };
+}
+// Rows of the unit of which a block has kMaxTiles at most.
+template <class Isa>
+constexpr int block_mr() {
+  return Isa::kMr > row_unit<Isa>() ? Isa::kMr : row_unit<Isa>();
+}
+
 // The same for the rows of a matrix [rows][K] with `lda` elements from row to row; at most
 // kMaxTiles tiles.
 template <class Isa>
 void multiply_matrix(const Epilogue& e, const typename Isa::A* a, int64_t lda, int64_t rows,
                      const typename Isa::W* w, int64_t K, int64_t N, int64_t first, int64_t last,
-                     int64_t channel, int64_t at, int64_t ldy) {
-  const typename Isa::A* pointers[kMaxTiles * Isa::kMr];
+                     int64_t channel, int64_t at, int64_t ldy, void* side = nullptr,
+                     bool fresh = true) {
+  const typename Isa::A* pointers[kMaxTiles * block_mr<Isa>()];
   for (int64_t m = 0; m < rows; ++m) pointers[m] = a + m * lda;
   const int64_t tap = 0;
-  multiply<Isa>(e, {pointers, &tap, 1, K}, rows, w, N, first, last, channel, at, ldy);
+  const Segments<typename Isa::A> segments{pointers, &tap, 1, K};
+  if constexpr (is_fitted<Isa>()) {
+    Isa::multiply(e, segments, rows, w, N, first, last, channel, at, ldy, side, fresh);
+  } else {
+    multiply<Isa>(e, segments, rows, w, N, first, last, channel, at, ldy);
+  }
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // gemm rows for AVX2: f32 by FMA, with weights kept as half floats where that loses nothing, and
-// s8 exactly by vpmaddwd.
+// s8 exactly by vpmaddwd, or by vpmaddubsw on fitted weights.
+#include "kernels/gemm/fitted_avx2-inl.h"
 #include "kernels/gemm/gemm_avx2-inl.h"
 #include "kernels/gemm/gemm_rows-inl.h"
 
@@ -35,6 +36,12 @@ const char* supports_halves(const Problem& problem) {
   return nullptr;
 }
 
+double fitted_cost_ns(const Problem& problem) {
+  using Rows = GemmRows<Avx2U8>;
+  const auto& p = problem.as<GemmParams>();
+  return kCallNs + fitted_ns(Rows::fit_count(problem), p.M, p.N, p.K);
+}
+
 template <class Isa>
 constexpr Row row(const char* name, Exactness exactness, const char* packing,
                   const char* (*supports)(const Problem&) = GemmRows<Isa>::supports) {
@@ -56,11 +63,19 @@ constexpr Row row(const char* name, Exactness exactness, const char* packing,
           .run = Rows::run};
 }
 
+constexpr Row fitted_row() {
+  Row r = row<Avx2U8>("gemm_u8_s8_s32_4x16x8_avx2", Exactness::kExact, "gemm_s8_nr16fitted");
+  r.offset = Offset::kTakes;
+  r.cost_ns = fitted_cost_ns;
+  return r;
+}
+
 constexpr Row kRows[] = {
     row<Avx2F32>("gemm_f32_f32_f32_6x16x1_avx2", Exactness::kFast, "gemm_f32_nr16"),
     row<Avx2F16>("gemm_f32_f16_f32_6x16x1_avx2", Exactness::kFast, "gemm_f16_nr16",
                  supports_halves),
     row<Avx2S8>("gemm_s8_s8_s32_6x16x2_avx2", Exactness::kExact, "gemm_s8_nr16kr2"),
+    fitted_row(),
 };
 
 }  // namespace

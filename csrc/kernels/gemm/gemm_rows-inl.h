@@ -13,6 +13,7 @@
 //   static void transpose(const X* a, int64_t M, int64_t K, int64_t rows, A* out);
 #pragma once
 
+#include "kernels/gemm/fitted-inl.h"
 #include "kernels/gemm/gemm-inl.h"
 #include "kernels/gemm/gemm.h"
 
@@ -25,11 +26,13 @@ struct GemmRows {
   using A = typename Isa::A;
   using W = typename Isa::W;
   static constexpr bool kInteger = sizeof(X) == 1;
+  static constexpr bool kFitted = is_fitted<Isa>();  // weights as in fitted-inl.h
 
   static const char* supports(const Problem& problem) {
     if (problem.as<GemmParams>().epilogue.integer != kInteger) {
       return kInteger ? "the operands are f32" : "the operands are s8";
     }
+    if (kFitted && !packed_once(problem)) return "the weights are not constant, or have batches";
     return nullptr;
   }
 
@@ -45,7 +48,8 @@ struct GemmRows {
 
   static Blocking blocking(const Problem& problem) {
     const auto& p = problem.as<GemmParams>();
-    Blocking b = make_blocking(p.M, p.N, p.K, p.K * static_cast<int64_t>(sizeof(A)), Isa::kMr);
+    Blocking b = make_blocking(p.M, p.N, p.K, p.K * static_cast<int64_t>(sizeof(A)),
+                               block_mr<Isa>(), row_unit<Isa>());
     if (!packed_once(problem)) {  // a task's panels fit L2
       constexpr int64_t kScratchPanelBytes = 128 * 1024;
       const int64_t least = ceil_div(panels_bytes(p, b.panels), kScratchPanelBytes);
@@ -65,7 +69,29 @@ struct GemmRows {
 
   static size_t packed_bytes(const Problem& problem) {
     const auto& p = problem.as<GemmParams>();
-    return packed_once(problem) ? static_cast<size_t>(panels_bytes(p, ceil_div(p.N, kPanel))) : 0;
+    if (!packed_once(problem)) return 0;
+    int64_t bytes = panels_bytes(p, ceil_div(p.N, kPanel));
+    if constexpr (kFitted) {
+      bytes += with_weights(p, constant_weights(problem),
+                            [&](const auto& at) { return excess_bytes(at, p.K, p.N); });
+    }
+    return static_cast<size_t>(bytes);
+  }
+
+  static const X* constant_weights(const Problem& problem) {
+    return static_cast<const X*>(problem.inputs[kInputW].constant);
+  }
+  // f(weights), where weights(k, n) are the elements of w.
+  template <class F>
+  static auto with_weights(const GemmParams& p, const X* w, const F& f) {
+    if (p.trans_b) return f([w, K = p.K](int64_t k, int64_t n) { return w[n * K + k]; });
+    return f([w, N = p.N](int64_t k, int64_t n) { return w[k * N + n]; });
+  }
+  // What fitting comes to, from a sample.
+  static FitCount fit_count(const Problem& problem) {
+    const auto& p = problem.as<GemmParams>();
+    return with_weights(p, constant_weights(problem),
+                        [&](const auto& at) { return sample_fitted(at, p.K, p.N); });
   }
 
   // Packs panels [first, last) of the product's w to `to`: column sums (s8), then the panels.
@@ -83,20 +109,21 @@ struct GemmRows {
         return x;
       }
     };
-    if (p.trans_b) {
-      const auto at = [w, K = p.K, convert](int64_t k, int64_t n) { return convert(w[n * K + k]); };
-      pack_panels<Isa::kKr>(at, p.K, p.N, first, last, out, sums);
-    } else {
-      const auto at = [w, N = p.N, convert](int64_t k, int64_t n) { return convert(w[k * N + n]); };
-      pack_panels<Isa::kKr>(at, p.K, p.N, first, last, out, sums);
-    }
+    with_weights(p, w, [&](const auto& at) {
+      const auto converted = [&](int64_t k, int64_t n) { return convert(at(k, n)); };
+      pack_panels<Isa::kKr>(converted, p.K, p.N, first, last, out, sums);
+    });
   }
 
   static void pack(const Problem& problem, void* packed) {
     const auto& p = problem.as<GemmParams>();
     if (!packed_once(problem)) return;
-    pack_some(p, static_cast<const X*>(problem.inputs[kInputW].constant), 0, ceil_div(p.N, kPanel),
-              packed);
+    const X* w = constant_weights(problem);
+    if constexpr (kFitted) {
+      with_weights(p, w, [&](const auto& at) { pack_fitted(at, p.K, p.N, packed); });
+    } else {
+      pack_some(p, w, 0, ceil_div(p.N, kPanel), packed);
+    }
   }
 
   static int64_t tasks(const Problem& problem) {
@@ -116,6 +143,7 @@ struct GemmRows {
     const Blocking b = blocking(problem);
     int64_t bytes = activation_bytes(problem);
     if (!packed_once(problem)) bytes += panels_bytes(p, ceil_div(b.panels, b.n_blocks));
+    if constexpr (kFitted) bytes += Isa::side_bytes(b.block_rows, panel_K(p));
     return static_cast<size_t>(bytes);
   }
 
@@ -147,6 +175,7 @@ struct GemmRows {
     int64_t panels_in_front = 0;  // of the packed ones
     Epilogue e = make_epilogue(p.epilogue, problem, call, nullptr);
     int64_t last_rows = -1;
+    [[maybe_unused]] int64_t last_multiplied = -1;
     int64_t last_panels = -1;
     for (int64_t task = begin; task < end; ++task) {
       // Static weights: the row block outside, its activations prepared once. Computed weights: the
@@ -155,8 +184,8 @@ struct GemmRows {
       const int64_t rest = task % (b.m_blocks * b.n_blocks);
       const int64_t mi = once ? rest / b.n_blocks : rest % b.m_blocks;
       const int64_t ni = once ? rest % b.n_blocks : rest / b.m_blocks;
-      const int64_t m0 = part(p.M, b.m_blocks, mi);
-      const int64_t rows = part(p.M, b.m_blocks, mi + 1) - m0;
+      const int64_t m0 = b.row(p.M, mi);
+      const int64_t rows = b.row(p.M, mi + 1) - m0;
       const int64_t first = part(b.panels, b.n_blocks, ni);
       const int64_t last = part(b.panels, b.n_blocks, ni + 1);
       int64_t a_offset, w_offset;
@@ -182,8 +211,15 @@ struct GemmRows {
       }
       const auto* w =
           reinterpret_cast<const W*>(packed + (kInteger ? sums_bytes(packed_panels * kPanel) : 0));
-      multiply_matrix<Isa>(e, block, K, rows, w - panels_in_front * kPanel * K, K, p.N, first, last,
-                           0, (product * p.M + m0) * p.N, p.N);
+      const W* panels = w - panels_in_front * kPanel * K;
+      const int64_t at = (product * p.M + m0) * p.N;
+      if constexpr (kFitted) {
+        multiply_matrix<Isa>(e, block, K, rows, panels, K, p.N, first, last, 0, at, p.N,
+                             scratch + activation_bytes(problem), mi != last_multiplied);
+        last_multiplied = mi;
+      } else {
+        multiply_matrix<Isa>(e, block, K, rows, panels, K, p.N, first, last, 0, at, p.N);
+      }
     }
   }
 };

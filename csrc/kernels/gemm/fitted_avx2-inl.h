@@ -1,0 +1,358 @@
+// The AVX2 arithmetic on fitted weights (fitted-inl.h): 64 multiply-adds by two vpmaddubsw, one
+// vpaddw, one vpmaddwd by ones and one vpaddd, where vpmaddwd alone needs four and four additions.
+//
+// Tile 4 x 16: 8 accumulators, 4 of weights, 1 of ones, 3 for activations and products.
+//
+// Excess: activations of up to 32 rows are transposed once to [K][32], then two entries are a
+// broadcast pair times 32 interleaved pairs of activations, added up in s16 along a chain. The sums
+// become the initial accumulators of the tiles.
+#pragma once
+
+#include "kernels/common/epilogue_avx2-inl.h"
+#include "kernels/gemm/fitted-inl.h"
+
+namespace pyrt {
+namespace {
+
+// Predicted time of a product, activations in the offset form included; rates on Zen 3 at 3.25 GHz.
+[[maybe_unused]] double fitted_ns(const FitCount& fit, int64_t M, int64_t N, int64_t K) {
+  const auto rows = static_cast<double>(M);
+  const auto panels = static_cast<double>(ceil_div(N, kPanel));
+  const auto steps = static_cast<double>(ceil_div(K, kFittedKr));
+  const auto tiles = static_cast<double>(ceil_div(M, 4));
+  // A tile of few rows is bound by reading 128 bytes of weights a step.
+  const double by_macs = rows * panels * steps * 1.1;
+  const double by_weights = tiles * panels * steps * 2.2;
+  const double groups = static_cast<double>(larger(20, round_up(M, kExcessRows / 2)));
+  double excess = groups * static_cast<double>(fit.chains) * kChainNs;
+  if (fit.entries > 0) excess += groups * (steps * 0.4 + panels * 1.2);
+  const double wide = rows * panels * steps * 2.0;
+  const double dense = by_macs > by_weights ? by_macs : by_weights;
+  return tiles * panels * 8 + rows * static_cast<double>(K) * 0.03 +
+         (dense + excess < wide ? dense + excess : wide);
+}
+
+struct Avx2U8 {
+  using X = int8_t;
+  using A = uint8_t;  // s8 + 128: the offset form of the operand
+  using W = int8_t;
+  using Acc = int32_t;
+  static constexpr int kMr = 4;
+  static constexpr int kKr = kFittedKr;
+  static constexpr int kRowUnit = kExcessRows;
+  static constexpr bool kInPlace = true;
+  static constexpr bool kFitted = true;
+  static constexpr int64_t kGroup = kExcessRows;
+
+  using Vector [[gnu::may_alias]] = int32_t __attribute__((vector_size(32)));
+
+  static void prepare(const int8_t* x, int64_t count, uint8_t* a) {
+    memcpy(a, x, static_cast<size_t>(count));
+  }
+
+  PYRT_INLINE static __m256i broadcast(const uint8_t* from) {
+    int32_t four;
+    memcpy(&four, from, sizeof(four));
+    return _mm256_set1_epi32(four);
+  }
+
+  // acc[kRows][16] = init[m * init_step + i] + the product with one panel.
+  template <int kRows>
+  [[gnu::noinline]] static void tile_of(const uint8_t* const* a, const int64_t* taps, int n_taps,
+                                        int64_t segment, const int8_t* w, const int32_t* init,
+                                        int64_t init_step, int32_t* acc) {
+    Vector c[kRows][2];
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) {
+      c[r][0] = *reinterpret_cast<const Vector*>(init + r * init_step);
+      c[r][1] = *reinterpret_cast<const Vector*>(init + r * init_step + 8);
+    }
+    const __m256i ones = _mm256_set1_epi16(1);
+    for (int t = 0; t < n_taps; ++t) {
+      const uint8_t* x[kRows];
+      for (int r = 0; r < kRows; ++r) x[r] = a[r] + taps[t];
+      for (int64_t k = 0; k < segment; k += kKr, w += kKr * kPanel) {
+        const auto* from = reinterpret_cast<const __m256i*>(w);
+        const __m256i w00 = _mm256_load_si256(from);
+        const __m256i w01 = _mm256_load_si256(from + 1);
+        const __m256i w10 = _mm256_load_si256(from + 2);
+        const __m256i w11 = _mm256_load_si256(from + 3);
+#pragma GCC unroll 4
+        for (int r = 0; r < kRows; ++r) {
+          const __m256i a0 = broadcast(x[r] + k);
+          const __m256i a1 = broadcast(x[r] + k + 4);
+          const __m256i s0 =
+              _mm256_add_epi16(_mm256_maddubs_epi16(a0, w00), _mm256_maddubs_epi16(a1, w10));
+          const __m256i s1 =
+              _mm256_add_epi16(_mm256_maddubs_epi16(a0, w01), _mm256_maddubs_epi16(a1, w11));
+          c[r][0] += reinterpret_cast<Vector>(_mm256_madd_epi16(s0, ones));
+          c[r][1] += reinterpret_cast<Vector>(_mm256_madd_epi16(s1, ones));
+        }
+      }
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) {
+      *reinterpret_cast<Vector*>(acc + r * kPanel) = c[r][0];
+      *reinterpret_cast<Vector*>(acc + r * kPanel + 8) = c[r][1];
+    }
+  }
+
+  // The same for any weights: bytes of even and of odd k widened to s16.
+  template <int kRows>
+  [[gnu::noinline]] static void wide_tile_of(const uint8_t* const* a, const int64_t* taps,
+                                             int n_taps, int64_t segment, const int8_t* w,
+                                             const int32_t* init, int64_t init_step, int32_t* acc) {
+    Vector c[kRows][2];
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) {
+      c[r][0] = *reinterpret_cast<const Vector*>(init + r * init_step);
+      c[r][1] = *reinterpret_cast<const Vector*>(init + r * init_step + 8);
+    }
+    for (int t = 0; t < n_taps; ++t) {
+      const uint8_t* x[kRows];
+      for (int r = 0; r < kRows; ++r) x[r] = a[r] + taps[t];
+      for (int64_t k = 0; k < segment; k += 4, w += 4 * kPanel) {
+        const auto* from = reinterpret_cast<const __m256i*>(w);
+        const __m256i w0 = _mm256_load_si256(from);
+        const __m256i w1 = _mm256_load_si256(from + 1);
+        const __m256i even0 = _mm256_srai_epi16(_mm256_slli_epi16(w0, 8), 8);
+        const __m256i even1 = _mm256_srai_epi16(_mm256_slli_epi16(w1, 8), 8);
+        const __m256i odd0 = _mm256_srai_epi16(w0, 8);
+        const __m256i odd1 = _mm256_srai_epi16(w1, 8);
+#pragma GCC unroll 4
+        for (int r = 0; r < kRows; ++r) {
+          const __m256i value = broadcast(x[r] + k);
+          const __m256i even = _mm256_srli_epi16(_mm256_slli_epi16(value, 8), 8);
+          const __m256i odd = _mm256_srli_epi16(value, 8);
+          c[r][0] += reinterpret_cast<Vector>(_mm256_madd_epi16(even, even0));
+          c[r][1] += reinterpret_cast<Vector>(_mm256_madd_epi16(even, even1));
+          c[r][0] += reinterpret_cast<Vector>(_mm256_madd_epi16(odd, odd0));
+          c[r][1] += reinterpret_cast<Vector>(_mm256_madd_epi16(odd, odd1));
+        }
+      }
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) {
+      *reinterpret_cast<Vector*>(acc + r * kPanel) = c[r][0];
+      *reinterpret_cast<Vector*>(acc + r * kPanel + 8) = c[r][1];
+    }
+  }
+
+  using Tile = void (*)(const uint8_t* const*, const int64_t*, int, int64_t, const int8_t*,
+                        const int32_t*, int64_t, int32_t*);
+  static Tile tile_for(int64_t rows, bool wide) {
+    static constexpr Tile kTiles[2][4] = {
+        {tile_of<1>, tile_of<2>, tile_of<3>, tile_of<4>},
+        {wide_tile_of<1>, wide_tile_of<2>, wide_tile_of<3>, wide_tile_of<4>}};
+    return kTiles[wide ? 1 : 0][rows - 1];
+  }
+
+  // x[0..16) + 0..7 to out[8] rows of 16 bytes, `step` apart: a shuffle network that interleaves
+  // the upper with the lower half of its vectors four times.
+  PYRT_INLINE static void transpose_16x8(const uint8_t* const* x, int64_t at, uint8_t* out,
+                                         int64_t step) {
+    __m128i v[8], u[8];
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) {
+      v[i] = _mm_unpacklo_epi8(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(x[i] + at)),
+                               _mm_loadl_epi64(reinterpret_cast<const __m128i*>(x[i + 8] + at)));
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      u[2 * i] = _mm_unpacklo_epi8(v[i], v[i + 4]);
+      u[2 * i + 1] = _mm_unpackhi_epi8(v[i], v[i + 4]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      v[2 * i] = _mm_unpacklo_epi8(u[i], u[i + 4]);
+      v[2 * i + 1] = _mm_unpackhi_epi8(u[i], u[i + 4]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 2 * i * step),
+                       _mm_unpacklo_epi8(v[i], v[i + 4]));
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(out + (2 * i + 1) * step),
+                       _mm_unpackhi_epi8(v[i], v[i + 4]));
+    }
+  }
+
+  // Rows of segments to [ceil(rows / 32)][K][32]; what lies beyond `rows` repeats the last row.
+  [[gnu::noinline]] static void transpose(const Segments<uint8_t>& a, int64_t rows, uint8_t* out) {
+    const int64_t K = a.n_taps * a.segment;
+    for (int64_t m = 0; m < rows; m += 16) {
+      uint8_t* to = out + m / kGroup * K * kGroup + m % kGroup;
+      for (int t = 0; t < a.n_taps; ++t) {
+        const uint8_t* x[16];
+        for (int64_t i = 0; i < 16; ++i) x[i] = a.rows[smaller(m + i, rows - 1)] + a.taps[t];
+        for (int64_t k = 0; k < a.segment; k += 8, to += 8 * kGroup) {
+          transpose_16x8(x, k, to, kGroup);
+        }
+      }
+    }
+  }
+
+  PYRT_INLINE static Vector widen(__m128i words) {
+    return reinterpret_cast<Vector>(_mm256_cvtepi16_epi32(words));
+  }
+
+  // One chain: s16 sums of the rows of a group, interleaved as unpacking leaves them.
+  PYRT_INLINE static void sum_chain(const Chain& chain, const uint8_t* x, __m256i* s0,
+                                    __m256i* s1) {
+    *s0 = *s1 = _mm256_setzero_si256();
+#pragma GCC unroll 4
+    for (int i = 0; i < kChainEntries / 2; ++i) {
+      const __m256i x0 = _mm256_load_si256(reinterpret_cast<const __m256i*>(x + chain.at[2 * i]));
+      const __m256i x1 =
+          _mm256_load_si256(reinterpret_cast<const __m256i*>(x + chain.at[2 * i + 1]));
+      const __m256i w = _mm256_set1_epi32(chain.pairs[i]);
+      *s0 = _mm256_add_epi16(*s0, _mm256_maddubs_epi16(_mm256_unpacklo_epi8(x0, x1), w));
+      *s1 = _mm256_add_epi16(*s1, _mm256_maddubs_epi16(_mm256_unpackhi_epi8(x0, x1), w));
+    }
+  }
+
+  // sums[column][32] = the excess of a panel times the rows of one group at x [K][32].
+  [[gnu::noinline]] static void sum_excess(const Chain* chains, int64_t count, const uint8_t* x,
+                                           int32_t* sums) {
+    for (const Chain* chain = chains; chain < chains + count; ++chain) {
+      __m256i s0, s1;
+      sum_chain(*chain, x, &s0, &s1);
+      Vector rows[4] = {widen(_mm256_castsi256_si128(s0)), widen(_mm256_castsi256_si128(s1)),
+                        widen(_mm256_extracti128_si256(s0, 1)),
+                        widen(_mm256_extracti128_si256(s1, 1))};
+      auto* to = reinterpret_cast<Vector*>(sums + chain->column * kGroup);
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) to[i] = chain < chains + kPanel ? rows[i] : to[i] + rows[i];
+    }
+  }
+
+  // The same for the first 16 rows of a group.
+  [[gnu::noinline]] static void sum_excess_16(const Chain* chains, int64_t count, const uint8_t* x,
+                                              int32_t* sums) {
+    for (const Chain* chain = chains; chain < chains + count; ++chain) {
+      __m256i s = _mm256_setzero_si256();
+#pragma GCC unroll 2
+      for (int i = 0; i < kChainEntries / 2; ++i) {
+        const __m128i x0 = _mm_load_si128(reinterpret_cast<const __m128i*>(x + chain->at[2 * i]));
+        const __m128i x1 =
+            _mm_load_si128(reinterpret_cast<const __m128i*>(x + chain->at[2 * i + 1]));
+        const __m256i both = _mm256_set_m128i(_mm_unpackhi_epi8(x0, x1), _mm_unpacklo_epi8(x0, x1));
+        s = _mm256_add_epi16(s, _mm256_maddubs_epi16(both, _mm256_set1_epi32(chain->pairs[i])));
+      }
+      const Vector rows[2] = {widen(_mm256_castsi256_si128(s)),
+                              widen(_mm256_extracti128_si256(s, 1))};
+      auto* to = reinterpret_cast<Vector*>(sums + chain->column * kGroup);
+#pragma GCC unroll 2
+      for (int i = 0; i < 2; ++i) to[i] = chain < chains + kPanel ? rows[i] : to[i] + rows[i];
+    }
+  }
+
+  // Rows r of 8 become columns.
+  PYRT_INLINE static void transpose8(const float* from, int64_t step, float* to, int64_t to_step) {
+    __m256 a[8], b[8];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      const __m256 even = _mm256_load_ps(from + 2 * i * step);
+      const __m256 odd = _mm256_load_ps(from + (2 * i + 1) * step);
+      a[2 * i] = _mm256_unpacklo_ps(even, odd);
+      a[2 * i + 1] = _mm256_unpackhi_ps(even, odd);
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; ++i) {
+      b[4 * i] = _mm256_shuffle_ps(a[4 * i], a[4 * i + 2], 0x44);
+      b[4 * i + 1] = _mm256_shuffle_ps(a[4 * i], a[4 * i + 2], 0xee);
+      b[4 * i + 2] = _mm256_shuffle_ps(a[4 * i + 1], a[4 * i + 3], 0x44);
+      b[4 * i + 3] = _mm256_shuffle_ps(a[4 * i + 1], a[4 * i + 3], 0xee);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      _mm256_store_ps(to + i * to_step, _mm256_permute2f128_ps(b[i], b[4 + i], 0x20));
+      _mm256_store_ps(to + (4 + i) * to_step, _mm256_permute2f128_ps(b[i], b[4 + i], 0x31));
+    }
+  }
+
+  // sums [16][32] to acc [32][16], the first `rows` rounded up to 8.
+  [[gnu::noinline]] static void turn_sums(const int32_t* sums, int64_t rows, int32_t* acc) {
+    for (int64_t m = 0; m < rows; m += 8) {
+      for (int h = 0; h < 2; ++h) {
+        transpose8(reinterpret_cast<const float*>(sums) + h * 8 * kGroup + m, kGroup,
+                   reinterpret_cast<float*>(acc) + m * kPanel + h * 8, kPanel);
+      }
+    }
+  }
+
+  // Rows that are multiplied together: transposed they take 128 KiB of L2 at most, where 32 rows
+  // fit, and their accumulators 8 KiB of L1.
+  static int64_t rows_at_once(int64_t K) {
+    const int64_t fit = 128 * 1024 / (kGroup * larger(1, K));
+    return kGroup * larger(1, smaller(4, fit));
+  }
+  // Scratch of multiply(): accumulators of a panel, sums of a group, transposed activations.
+  static int64_t side_bytes(int64_t rows, int64_t K) {
+    const int64_t most = smaller(round_up(rows, kGroup), rows_at_once(K));
+    return (most + kGroup) * kPanel * static_cast<int64_t>(sizeof(int32_t)) + most * K;
+  }
+
+  // As the engine's multiply(), with the scratch of side_bytes(). `fresh` says that the rows are
+  // others than at the last call with this scratch.
+  static void multiply(const Epilogue& e, const Segments<uint8_t>& a, int64_t rows, const int8_t* w,
+                       int64_t N, int64_t first, int64_t last, int64_t channel, int64_t at,
+                       int64_t ldy, void* side, bool fresh) {
+    const int64_t K = a.n_taps * a.segment;
+    const int64_t units = ceil_div(rows, kGroup);
+    const int64_t parts = ceil_div(rows, rows_at_once(K));
+    for (int64_t i = 0; i < parts; ++i) {
+      const int64_t m = part(units, parts, i) * kGroup;
+      const int64_t height = smaller(rows, part(units, parts, i + 1) * kGroup) - m;
+      const Segments<uint8_t> some{a.rows + m, a.taps, a.n_taps, a.segment};
+      multiply_some(e, some, height, w, N, first, last, channel, at + m * ldy, ldy, side,
+                    fresh || parts > 1);
+    }
+  }
+
+  static void multiply_some(const Epilogue& e, const Segments<uint8_t>& a, int64_t rows,
+                            const int8_t* w, int64_t N, int64_t first, int64_t last,
+                            int64_t channel, int64_t at, int64_t ldy, void* side, bool fresh) {
+    const int64_t K = a.n_taps * a.segment;
+    auto* acc = static_cast<int32_t*>(side);
+    int32_t* sums = acc + round_up(rows, kGroup) * kPanel;
+    auto* x = reinterpret_cast<uint8_t*>(sums + kPanel * kGroup);
+    const int8_t* behind = w + ceil_div(N, kPanel) * kPanel * K;
+    const auto* panels = reinterpret_cast<const PanelExcess*>(behind);
+    const auto* chains = reinterpret_cast<const Chain*>(behind + headers_bytes(N));
+    if (fresh && any_chains(panels, ceil_div(N, kPanel))) transpose(a, rows, x);
+    alignas(32) static constexpr int32_t kZeros[kPanel] = {};
+    const int64_t tiles = ceil_div(rows, kMr);
+    for (int64_t panel = first; panel < last; ++panel) {
+      const PanelExcess& excess = panels[panel];
+      const int32_t* init = kZeros;
+      int64_t init_step = 0;
+      if (excess.chains > 0) {
+        init = acc;
+        init_step = kPanel;
+        for (int64_t m = 0; m < rows; m += kGroup) {
+          const int64_t height = smaller(kGroup, rows - m);
+          (height > 16 ? sum_excess : sum_excess_16)(chains + excess.first_chain, excess.chains,
+                                                     x + m * K, sums);
+          turn_sums(sums, height, acc + m * kPanel);
+        }
+      }
+      for (int64_t tile = 0; tile < tiles; ++tile) {
+        const int64_t m = part(rows, tiles, tile);
+        tile_for(part(rows, tiles, tile + 1) - m, excess.wide != 0)(
+            a.rows + m, a.taps, a.n_taps, a.segment, w + panel * kPanel * K, init + m * init_step,
+            init_step, acc + m * kPanel);
+      }
+      const int64_t n = panel * kPanel;
+      finish_s32_avx2(e, acc, kPanel, static_cast<int>(rows),
+                      static_cast<int>(smaller(kPanel, N - n)), channel + n, at + n, ldy);
+    }
+  }
+
+  // The chains of a layer follow each other, so its last panel tells.
+  static bool any_chains(const PanelExcess* panels, int64_t count) {
+    return panels[count - 1].first_chain + panels[count - 1].chains > 0;
+  }
+};
+
+}  // namespace
+}  // namespace pyrt
