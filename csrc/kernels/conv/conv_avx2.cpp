@@ -2,6 +2,7 @@
 #include "kernels/conv/conv_rows-inl.h"
 #include "kernels/conv/conv_transpose_rows-inl.h"
 #include "kernels/conv/conv_transpose_tiles-inl.h"
+#include "kernels/gemm/fitted_avx2-inl.h"
 #include "kernels/gemm/gemm_avx2-inl.h"
 
 namespace pyrt {
@@ -22,6 +23,14 @@ double conv_ns(const Problem& problem) {
          static_cast<double>(p.group) * product_ns(rates, static_cast<double>(g.M()),
                                                    static_cast<double>(p.N()),
                                                    static_cast<double>(g.K()), false);
+}
+
+double fitted_conv_ns(const Problem& problem) {
+  using Rows = ConvRows<Avx2U8>;
+  const auto& p = problem.as<ConvParams>();
+  const ConvGeometry g = Rows::Lines::geometry(p);
+  return kCallNs + Rows::prepare_ns(p) +
+         fitted_ns(Rows::fit_count(problem, g), g.M(), p.N(), g.K());
 }
 
 double transpose_ns(const Problem& problem) {
@@ -64,11 +73,21 @@ constexpr Row row(const char* name, const char* family, Exactness exactness, con
           .run = Rows::run};
 }
 
+constexpr Row fitted_row() {
+  using Rows = ConvRows<Avx2U8>;
+  Row r = row<Rows>("conv_u8_s8_s32_4x16x8_avx2", "conv", Exactness::kExact, "conv_s8_nr16fitted",
+                    kFittedKr, fitted_conv_ns);
+  r.offset = Offset::kTakes;
+  r.mr = Avx2U8::kMr;
+  return r;
+}
+
 constexpr Row kRows[] = {
     row<ConvRows<Avx2F32>>("conv_f32_f32_f32_6x16x1_avx2", "conv", Exactness::kFast,
                            "conv_f32_nr16", 1, conv_ns<Avx2F32>),
     row<ConvRows<Avx2S8>>("conv_s8_s8_s32_6x16x2_avx2", "conv", Exactness::kExact,
                           "conv_s8_nr16kr2", 2, conv_ns<Avx2S8>),
+    fitted_row(),
     row<ConvTransposeRows<Avx2F32>>("conv_transpose_f32_f32_f32_6x16x1_avx2", "conv_transpose",
                                     Exactness::kFast, "conv_transpose_f32_nr16", 1, transpose_ns),
     row<ConvTransposeTiles<Avx2F32>>("conv_transpose_tiles_f32_f32_f32_6x16x1_avx2",

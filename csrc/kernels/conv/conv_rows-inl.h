@@ -7,9 +7,35 @@
 #pragma once
 
 #include "kernels/conv/conv_lines-inl.h"
+#include "kernels/gemm/fitted-inl.h"
 
 namespace pyrt {
 namespace {
+
+// The weights of one group as the product reads them, [K][N] with zeros where a segment is longer
+// than its run.
+template <class X>
+struct ConvWeights {
+  const X* w;  // [N, C/group, taps]
+  int64_t Cg, taps, run, segment;
+
+  PYRT_INLINE X operator()(int64_t k, int64_t n) const {
+    const int64_t in_run = k % segment;
+    if (in_run >= run) return X{0};
+    const int64_t i = k / segment * run + in_run;  // tap by tap, channels innermost
+    return w[(n * Cg + i % Cg) * taps + i / Cg];
+  }
+  PYRT_INLINE void load8(int64_t k, int64_t n, int32_t out[8]) const {
+    if (Cg % 8 != 0) {
+      for (int64_t i = 0; i < 8; ++i) out[i] = (*this)(k + i, n);
+      return;
+    }
+    // All of one tap, and no padding.
+    const int64_t i = k / segment * run + k % segment;
+    const X* from = w + (n * Cg + i % Cg) * taps + i / Cg;
+    for (int64_t j = 0; j < 8; ++j) out[j] = from[j * taps];
+  }
+};
 
 template <class Isa>
 struct ConvRows {
@@ -18,6 +44,7 @@ struct ConvRows {
   using A = typename Isa::A;
   using W = typename Isa::W;
   static constexpr bool kInteger = sizeof(X) == 1;
+  static constexpr bool kFitted = is_fitted<Isa>();  // weights as in gemm/fitted-inl.h
 
   static const char* supports(const Problem& problem) {
     const auto& p = problem.as<ConvParams>();
@@ -25,6 +52,8 @@ struct ConvRows {
       return kInteger ? "the operands are f32" : "the operands are s8";
     }
     if (problem.inputs[kInputW].constant == nullptr) return "the weights are not constant";
+    if (kFitted && p.group != 1) return "it has groups";
+    if (kFitted && Lines::geometry(p).K() > kFittedMaxK) return "K is too large";
     return Lines::reasonable(p) ? nullptr : "its padded lines exceed the scratch";
   }
 
@@ -34,25 +63,34 @@ struct ConvRows {
   }
   static size_t packed_bytes(const Problem& problem) {
     const auto& p = problem.as<ConvParams>();
-    return static_cast<size_t>(p.group * group_bytes(p, Lines::geometry(p)));
+    const ConvGeometry g = Lines::geometry(p);
+    int64_t bytes = p.group * group_bytes(p, g);
+    if constexpr (kFitted) bytes += excess_bytes(weights(problem, g, 0), g.K(), p.N());
+    return static_cast<size_t>(bytes);
+  }
+
+  static ConvWeights<X> weights(const Problem& problem, const ConvGeometry& g, int64_t group) {
+    const auto& p = problem.as<ConvParams>();
+    const X* w = static_cast<const X*>(problem.inputs[kInputW].constant) + group * p.N() * p.K();
+    return {w, g.Cg, p.kernel_h * p.kernel_w, g.run, g.segment};
+  }
+  // What fitting comes to, from a sample.
+  static FitCount fit_count(const Problem& problem, const ConvGeometry& g) {
+    return sample_fitted(weights(problem, g, 0), g.K(), problem.as<ConvParams>().N());
   }
 
   static void pack(const Problem& problem, void* packed) {
     const auto& p = problem.as<ConvParams>();
     const ConvGeometry g = Lines::geometry(p);
-    const int64_t taps = p.kernel_h * p.kernel_w;
     for (int64_t group = 0; group < p.group; ++group) {
-      const X* w = static_cast<const X*>(problem.inputs[kInputW].constant) + group * p.N() * p.K();
       char* to = static_cast<char*>(packed) + group * group_bytes(p, g);
-      const auto at = [&](int64_t k, int64_t n) {
-        const int64_t in_run = k % g.segment;
-        if (in_run >= g.run) return X{0};
-        const int64_t i = k / g.segment * g.run + in_run;  // tap by tap, channels innermost
-        return w[(n * g.Cg + i % g.Cg) * taps + i / g.Cg];
-      };
-      pack_panels<Isa::kKr>(at, g.K(), p.N(), 0, ceil_div(p.N(), kPanel),
-                            reinterpret_cast<W*>(to + (kInteger ? sums_bytes(p.N()) : 0)),
-                            kInteger ? reinterpret_cast<int32_t*>(to) : nullptr);
+      if constexpr (kFitted) {
+        pack_fitted(weights(problem, g, group), g.K(), p.N(), to);
+      } else {
+        pack_panels<Isa::kKr>(weights(problem, g, group), g.K(), p.N(), 0, ceil_div(p.N(), kPanel),
+                              reinterpret_cast<W*>(to + (kInteger ? sums_bytes(p.N()) : 0)),
+                              kInteger ? reinterpret_cast<int32_t*>(to) : nullptr);
+      }
     }
   }
 
@@ -64,7 +102,10 @@ struct ConvRows {
   static size_t scratch_bytes(const Problem& problem) {
     const auto& p = problem.as<ConvParams>();
     const ConvGeometry g = Lines::geometry(p);
-    return static_cast<size_t>(Lines::scratch_bytes(g, Lines::blocks(p, g)));
+    const ConvBlocks b = Lines::blocks(p, g);
+    int64_t bytes = Lines::scratch_bytes(g, b);
+    if constexpr (kFitted) bytes = round_up(bytes, 64) + Isa::side_bytes(b.rows, g.K());
+    return static_cast<size_t>(bytes);
   }
 
   // Predicted time of preparing lines and pointers. An element costs 0.04 ns to widen or copy, a
@@ -98,20 +139,27 @@ struct ConvRows {
       const int64_t ni = task % b.n_blocks;
       const int64_t block = task / b.n_blocks;
       const int64_t group = block % p.group;
-      if (block != last_prepared) {
+      [[maybe_unused]] const bool fresh = block != last_prepared;
+      if (fresh) {
         rows = Lines::rows_of(g, b, block / p.group, &m0);
         if (rows > 0) {
           Lines::prepare(p, g, b, x, group, m0, rows, static_cast<A>(e.x_zero_point), lines,
                          pointers);
         }
-        last_prepared = block;
       }
+      last_prepared = block;
       const char* packed = static_cast<const char*>(call.packed) + group * group_bytes(p, g);
       if (kInteger) e.column_sums = reinterpret_cast<const int32_t*>(packed) - group * p.N();
       const auto* w = reinterpret_cast<const W*>(packed + (kInteger ? sums_bytes(p.N()) : 0));
-      multiply<Isa>(e, segments, rows, w, p.N(), part(b.panels, b.n_blocks, ni),
-                    part(b.panels, b.n_blocks, ni + 1), group * p.N(), m0 * p.O + group * p.N(),
-                    p.O);
+      const int64_t first = part(b.panels, b.n_blocks, ni);
+      const int64_t last = part(b.panels, b.n_blocks, ni + 1);
+      const int64_t at = m0 * p.O + group * p.N();
+      if constexpr (kFitted) {
+        Isa::multiply(e, segments, rows, w, p.N(), first, last, group * p.N(), at, p.O,
+                      scratch + round_up(Lines::scratch_bytes(g, b), 64), fresh);
+      } else {
+        multiply<Isa>(e, segments, rows, w, p.N(), first, last, group * p.N(), at, p.O);
+      }
     }
   }
 };

@@ -44,6 +44,8 @@ struct PanelExcess {
   int32_t wide;  // 1: weights are unchanged and take the vpmaddwd tile
 };
 
+inline constexpr int64_t kFittedMaxK = int64_t{1} << 25;  // k * kExcessRows fits s32
+
 // What fitting comes to: for cost and `inspect`.
 struct FitCount {
   int64_t groups = 0;   // of four weights, padding left out
@@ -75,7 +77,8 @@ struct ChainCutter {
 PYRT_INLINE bool group_fits(const int32_t w[kFittedKr], int g) {
   int32_t positive = 0;
   int32_t negative = 0;
-  for (const int i : {2 * g, 2 * g + 1, 2 * g + 4, 2 * g + 5}) {
+  const int at[4] = {2 * g, 2 * g + 1, 2 * g + 4, 2 * g + 5};
+  for (const int i : at) {
     positive += w[i] > 0 ? w[i] : 0;
     negative += w[i] < 0 ? w[i] : 0;
   }
@@ -100,7 +103,8 @@ void fit_sign(int32_t w[kFittedKr], int g, int32_t sign, const Emit& emit) {
   }
 }
 
-// Fits column n of weights(k, n). fitted(k, value) is called for the weights that change and
+// Fits column n of weights(k, n); weights may have a faster load8(k, n, w) for eight k.
+// fitted(k, value) is called for the weights that change and
 // excess(k, value, begins a chain) for what was taken, in the same order.
 template <class Weights, class Fitted, class Take>
 void fit_column(const Weights& weights, int64_t K, int64_t n, FitCount* count, const Fitted& fitted,
@@ -108,8 +112,12 @@ void fit_column(const Weights& weights, int64_t K, int64_t n, FitCount* count, c
   ChainCutter cutter;
   for (int64_t k = 0; k < K; k += kFittedKr) {
     int32_t w[kFittedKr] = {};
-    const int64_t inside = smaller(kFittedKr, K - k);
-    for (int64_t i = 0; i < inside; ++i) w[i] = weights(k + i, n);
+    if constexpr (requires { weights.load8(k, n, w); }) {
+      weights.load8(k, n, w);
+    } else {
+      const int64_t inside = smaller(kFittedKr, K - k);
+      for (int64_t i = 0; i < inside; ++i) w[i] = weights(k + i, n);
+    }
     for (int g = 0; g < 2; ++g) {
       ++count->groups;
       if (group_fits(w, g)) continue;

@@ -297,6 +297,7 @@ struct Avx2U8 {
   static void multiply(const Epilogue& e, const Segments<uint8_t>& a, int64_t rows, const int8_t* w,
                        int64_t N, int64_t first, int64_t last, int64_t channel, int64_t at,
                        int64_t ldy, void* side, bool fresh) {
+    if (first >= last) return;
     const int64_t K = a.n_taps * a.segment;
     const int64_t units = ceil_div(rows, kGroup);
     const int64_t parts = ceil_div(rows, rows_at_once(K));

@@ -33,6 +33,7 @@ struct GemmRows {
       return kInteger ? "the operands are f32" : "the operands are s8";
     }
     if (kFitted && !packed_once(problem)) return "the weights are not constant, or have batches";
+    if (kFitted && problem.as<GemmParams>().K > kFittedMaxK) return "K is too large";
     return nullptr;
   }
 

@@ -1,0 +1,130 @@
+// Rows that multiply s8 by vpmaddubsw on weights without overflow (gemm/fitted-inl.h): weights made
+// to overflow 16-bit sums, against the scalar row. Without the excess nearly every case fails.
+#include <algorithm>
+
+#include "harness.h"
+
+namespace pyrt::test {
+namespace {
+
+enum class Pattern { kMost, kLeast, kLeastButOne, kAlternating, kQuads, kSigns, kBell, kMixed };
+constexpr Pattern kPatterns[] = {Pattern::kMost,        Pattern::kLeast, Pattern::kLeastButOne,
+                                 Pattern::kAlternating, Pattern::kQuads, Pattern::kSigns,
+                                 Pattern::kBell,        Pattern::kMixed};
+
+// Like trained weights: a bell with tails up to +-127.
+int8_t bell(Random& random) {
+  int64_t sum = 0;
+  for (int i = 0; i < 6; ++i) sum += random.integer(-30, 30);
+  return static_cast<int8_t>(std::clamp<int64_t>(sum, -127, 127));
+}
+
+int8_t weight(Pattern pattern, Random& random, int64_t k, int64_t n) {
+  switch (pattern) {
+    case Pattern::kMost:
+      return 127;
+    case Pattern::kLeast:
+      return -128;
+    case Pattern::kLeastButOne:
+      return -127;
+    case Pattern::kAlternating:
+      return k % 2 == 0 ? 127 : -127;
+    case Pattern::kQuads:  // 0, 1, 4, 5 add up in one sum, 2, 3, 6, 7 in the other
+      return k % 4 < 2 ? 127 : -128;
+    case Pattern::kSigns:
+      return random.integer(0, 1) == 0 ? 127 : -128;
+    case Pattern::kBell:
+      return bell(random);
+    case Pattern::kMixed:  // panels that stay wide beside fitted and safe ones
+      return n / 16 % 3 == 0   ? int8_t{-128}
+             : n / 16 % 3 == 1 ? bell(random)
+                               : static_cast<int8_t>(random.integer(-32, 32));
+  }
+  return 0;
+}
+
+Tensor weights(Pattern pattern, Random& random, int64_t K, int64_t N, bool transposed) {
+  Tensor w = empty(DType::kS8, transposed ? std::vector{N, K} : std::vector{K, N});
+  for (int64_t k = 0; k < K; ++k) {
+    for (int64_t n = 0; n < N; ++n) {
+      w.data<int8_t>()[transposed ? n * K + k : k * N + n] = weight(pattern, random, k, n);
+    }
+  }
+  return w;
+}
+
+// Activations at either end, where 16-bit sums are largest, or anything.
+Tensor activations(Random& random, int64_t M, int64_t K, int kind) {
+  if (kind == 0) return random.s8({M, K}, 127, 127);
+  if (kind == 1) return random.s8({M, K}, -128, -128);
+  return random.s8({M, K});
+}
+
+void check(Pattern pattern, Random& random, int64_t M, int64_t N, int64_t K, int kind) {
+  const bool transposed = kind % 2 == 1;
+  Step step("gemm");
+  step.input(activations(random, M, K, kind));
+  step.input(weights(pattern, random, K, N, transposed), Role::kConstant);
+  step.set("trans_b", int64_t{transposed}).set("x_zero_point", random.integer(-128, 127));
+  step.output(DType::kS32, {M, N});
+  step.check_rows("pattern " + std::to_string(static_cast<int>(pattern)) + " " + std::to_string(M) +
+                  "x" + std::to_string(N) + "x" + std::to_string(K));
+}
+
+}  // namespace
+
+PYRT_TEST(gemm_fitted_adversarial_weights) {
+  Random random(31);
+  for (const Pattern pattern : kPatterns) {
+    for (int kind = 0; kind < 3; ++kind) {
+      check(pattern, random, 5, 33, 8, kind);
+      check(pattern, random, 33, 48, 37, kind);
+      check(pattern, random, 70, 19, 264, kind);
+      check(pattern, random, 16, 96, 300, kind);
+    }
+  }
+}
+
+PYRT_TEST(gemm_fitted_long_products) {
+  Random random(32);
+  for (const Pattern pattern :
+       {Pattern::kMost, Pattern::kLeast, Pattern::kSigns, Pattern::kBell, Pattern::kMixed}) {
+    check(pattern, random, 3, 17, 200000, 2);
+  }
+  check(Pattern::kBell, random, 34, 17, 20001, 0);
+}
+
+PYRT_TEST(gemm_fitted_quantizes) {
+  Random random(33);
+  for (const int64_t M : {1, 2, 15, 17, 40}) {
+    Step step("gemm");
+    step.input(random.s8({M, 136}))
+        .input(weights(Pattern::kBell, random, 136, 40, false), Role::kConstant);
+    step.input(random.s32({40}, -3000, 3000), Role::kConstant);
+    step.input(random.f32({40}, 1e-4f, 3e-3f), Role::kConstant);
+    step.set("x_zero_point", int64_t{-9}).set("y_zero_point", int64_t{100});
+    step.set("q_lo", int64_t{-90}).set("q_hi", int64_t{101}).output(DType::kS8, {M, 40});
+    step.check_rows("quantized fitted M " + std::to_string(M));
+  }
+}
+
+PYRT_TEST(conv_fitted_adversarial_weights) {
+  Random random(34);
+  for (const Pattern pattern : kPatterns) {
+    for (const int64_t kernel : {1, 3}) {
+      const int64_t channels = kernel == 1 ? 40 : 12;
+      Tensor w = empty(DType::kS8, {35, channels, kernel, kernel});
+      for (int64_t i = 0; i < w.dims.count(); ++i) {
+        const int64_t each = channels * kernel * kernel;
+        w.data<int8_t>()[i] = weight(pattern, random, i % each, i / each);
+      }
+      Step step("conv");
+      step.input(random.s8({2, channels, 9, 7})).input(w, Role::kConstant);
+      step.set("pads", std::vector<int64_t>(4, kernel / 2)).set("x_zero_point", int64_t{-128});
+      step.output(DType::kS32, {2, 35, 9, 7});
+      step.check_rows("conv pattern " + std::to_string(static_cast<int>(pattern)));
+    }
+  }
+}
+
+}  // namespace pyrt::test
