@@ -1,4 +1,4 @@
-# What people and CI do with a clone. Everything is kept in .venv and build/, which `make clean` removes.
+# What people and CI do with a clone. Everything is kept in .venv, .venv-bench and build/, which `make clean` removes.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -6,6 +6,8 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 VENV := .venv
+# The peers that `make bench` measures against, apart from everything else.
+BENCH_VENV := .venv-bench
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --quiet --disable-pip-version-check
 ARGS ?=
@@ -37,12 +39,10 @@ demo: $(VENV)/native.stamp  ## the whole of pyruntime on a small trained network
 test: $(VENV)/native.stamp $(VENV)/test.stamp  ## run the test suite; ARGS="-k conv" passes options to pytest
 	$(PY) -m pytest -q $(ARGS)
 
-BENCH = $(PY) -m pytest -q -o python_files='bench_*.py' -o python_functions='bench_*' --benchmark-quiet --benchmark-json=build/bench.json benchmarks
-
-bench: $(VENV)/native.stamp $(VENV)/bench.stamp  ## measure against the peers on one core; ARGS="-k gemm" for some of it
+bench: $(VENV)/native.stamp $(BENCH_VENV)/bench.stamp  ## measure against the peers, kept in .venv-bench; ARGS="-k gemm" for some of it
 	@mkdir -p build
-	$(BENCH) $(ARGS)
-	$(PY) benchmarks/report.py build/bench.json
+	$(BENCH_VENV)/bin/python -m pytest -q -o python_files='bench_*.py' -o python_functions='bench_*' --benchmark-quiet --benchmark-json=build/bench.json benchmarks $(ARGS)
+	$(BENCH_VENV)/bin/python benchmarks/report.py build/bench.json
 
 CXX_FILES = $(shell git ls-files '*.h' '*.c' '*.cpp')
 lint: $(VENV)/test.stamp $(VENV)/lint.stamp  ## check style and types: ruff, mypy, clang-format
@@ -84,7 +84,7 @@ wheel: $(VENV)/venv.stamp  ## build dist/pyruntime-*.whl
 	@ls -l dist/*.whl
 
 clean:  ## remove .venv and everything that was built
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) $(BENCH_VENV) build dist
 
 # Set-up. One stamp a step: Python sources are used where they lie, so only native changes rebuild.
 
@@ -107,6 +107,14 @@ $(VENV)/native.stamp: $(VENV)/build.stamp $(NATIVE)
 	$(PIP) install --no-build-isolation --no-deps --editable .
 	@touch $@
 
-$(VENV)/test.stamp $(VENV)/bench.stamp $(VENV)/lint.stamp: $(VENV)/%.stamp: $(VENV)/build.stamp
+$(VENV)/test.stamp $(VENV)/lint.stamp: $(VENV)/%.stamp: $(VENV)/build.stamp
 	$(PIP) install $(call extra,$*)
+	@touch $@
+
+# It sees what .venv holds too: pyruntime is built once.
+$(BENCH_VENV)/bench.stamp: $(VENV)/build.stamp
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip --quiet --disable-pip-version-check install $(call extra,bench)
+	folder=$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	echo "import site; site.addsitedir('$$folder')" >$$($(BENCH_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/pyruntime.pth
 	@touch $@

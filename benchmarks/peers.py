@@ -24,16 +24,27 @@ import pytest
 from numpy.typing import NDArray
 
 import pyruntime as rt
+from benchmarks import peak
 from pyruntime import kernels
 
 Array = NDArray[Any]
 Model = Any  # onnx.ModelProto
 
-PACKAGES = ("numpy", "onnxruntime", "scipy", "numba")
+PACKAGES = (
+    "numpy",
+    "torch",
+    "onnxruntime",
+    "openvino",
+    "ai-edge-litert",
+    "ncnn",
+    "scipy",
+    "numba",
+)
 # A round lasts at least this long, so that the clock's resolution does not matter.
 ROUND_SECONDS = 2e-3
 # Enough for a median; the whole suite then takes a few minutes.
 CASE_SECONDS = 0.2
+SHORT_CASE_SECONDS = 0.08  # of each of many like it
 MIN_ROUNDS, MAX_ROUNDS = 9, 41
 
 
@@ -44,12 +55,18 @@ class Subject:
     run: Callable[[], object]
     result: Callable[[], Array]
     info: Mapping[str, Any]
+    # Seconds of the work alone, where a better clock than that around `run` knows them.
+    seconds: Callable[[], float] | None = None
+
+
+def installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
 
 
 def require(package: str) -> ModuleType:
     """A peer's module, or a skip that says how to get it."""
-    if importlib.util.find_spec(package) is None:
-        pytest.skip(f"{package} is not installed: pip install {package}")
+    if not installed(package):
+        pytest.skip(f"{package} is not installed: see the extra `bench` in pyproject.toml")
     return importlib.import_module(package)
 
 
@@ -58,7 +75,7 @@ def machine() -> dict[str, Any]:
     cpu = kernels.cpu()
     versions = {"python": platform.python_version(), "pyruntime": rt.__version__}
     for package in PACKAGES:
-        if importlib.util.find_spec(package) is not None:
+        if installed(package.replace("-", "_")):
             versions[package] = metadata.version(package)
     isa = os.environ.get("PYRUNTIME_ISA") or cpu["best_preset"]
     return {"cpu": cpu["name"], "isa": isa, "threads": 1, "versions": versions}
@@ -71,8 +88,10 @@ def measure(
     *,
     group: str,
     operations: int = 0,
+    weight_bytes: int = 0,
     expected: Array | None = None,
     tolerance: float = 0.0,
+    seconds: float = CASE_SECONDS,
     **info: Any,
 ) -> None:
     """Checks the subject's result and times it.
@@ -82,9 +101,11 @@ def measure(
         subject: what to time.
         group: one shape; all variants and peers share it.
         operations: of one run, a multiply-add counted as two; for the rate.
+        weight_bytes: of a product with a vector, which is measured by the reads of as many bytes.
         expected: what it must compute; None where nothing cheap knows.
         tolerance: largest absolute difference allowed; a subject whose info says `saturates` may
             exceed it, and the report says by how much.
+        seconds: about how long to measure.
         info: more for the report.
 
     Raises:
@@ -100,13 +121,41 @@ def measure(
     subject.run()
     once = time.perf_counter() - start
     iterations = max(1, min(10_000, int(ROUND_SECONDS / once)))
-    rounds = max(MIN_ROUNDS, min(MAX_ROUNDS, int(CASE_SECONDS / (once * iterations))))
+    rounds = max(MIN_ROUNDS, min(MAX_ROUNDS, int(seconds / (once * iterations))))
     benchmark.group = group
     benchmark.extra_info.update({"threads": 1, **subject.info, **info})
     benchmark.pedantic(subject.run, rounds=rounds, iterations=iterations, warmup_rounds=2)
     if operations and benchmark.stats is not None:  # None with --benchmark-disable
-        rate = operations / benchmark.stats.stats.median / 1e9
+        median = benchmark.stats.stats.median
+        if subject.seconds is not None:
+            median = benchmark.extra_info["seconds"] = subject.seconds()
+        rate = operations / median / 1e9
         benchmark.extra_info["giga_per_second"] = rate
+        if "row" in subject.info:
+            note_limit(benchmark.extra_info, rate, operations, weight_bytes)
+
+
+def quick_seconds(subject: Subject) -> float:
+    """Median of a few hundred calls, for short ones."""
+    times = []
+    for _ in range(300):
+        start = time.perf_counter()
+        subject.run()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def note_limit(extra: dict[str, Any], rate: float, operations: int, weight_bytes: int) -> None:
+    """Adds the share of what the core can do at most, measured now: `peak_share`, `peak`."""
+    family = extra["row"].split("_")[0]
+    products = family in ("gemm", "conv")
+    loop = peak.yardstick(extra["dtype"], extra["row"]) if products else ""
+    if weight_bytes:
+        limit, name = operations / weight_bytes * peak.read_rate(weight_bytes), "reads"
+    else:
+        limit, name = (peak.rate(loop), loop) if loop else (0.0, "")
+    if limit:
+        extra["peak_share"], extra["peak"] = rate / limit, name
 
 
 def own_step(
@@ -115,9 +164,10 @@ def own_step(
     outputs: list[tuple[str, tuple[int, ...]] | None],
     attributes: Mapping[str, Any] | None = None,
     row: str = "",
+    threads: int = 1,
 ) -> Subject:
     """One step of pyruntime on arrays that stay, by the row it chooses or the one named."""
-    kernel = kernels.Kernel(family, inputs, outputs, attributes, row=row, threads=1)
+    kernel = kernels.Kernel(family, inputs, outputs, attributes, row=row, threads=threads)
     step = kernel.step
     info = {"row": step.row, "isa": machine()["isa"], "bytes": step.packed_bytes}
     return Subject(kernel.loop(), lambda: kernel()[0], info)
@@ -167,10 +217,12 @@ def onnx_chain(
     inputs: Mapping[str, tuple[str, tuple[int, ...]]],
     constants: Mapping[str, Array],
     output: tuple[str, tuple[int, ...]],
+    attributes: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Model:
     """An ONNX model of plain nodes `(operator, inputs, output)`; the last gives `y`.
 
-    Dtypes are ONNX's names, such as FLOAT.
+    Dtypes are ONNX's names, such as FLOAT; `attributes` go by operator. An operator may be
+    `domain:name`.
     """
     onnx = require("onnx")
     helper, proto = onnx.helper, onnx.TensorProto
@@ -178,15 +230,50 @@ def onnx_chain(
     def value(name: str, kind: tuple[str, tuple[int, ...]]) -> Any:
         return helper.make_tensor_value_info(name, getattr(proto, kind[0]), kind[1])
 
+    def node(operator: str, names: list[str], result: str) -> Any:
+        domain, _, name = operator.rpartition(":")
+        given = (attributes or {}).get(operator, {})
+        return helper.make_node(name, names, [result], domain=domain, **given)
+
     graph = helper.make_graph(
-        [helper.make_node(operator, names, [result]) for operator, names, result in nodes],
+        [node(*entry) for entry in nodes],
         "benchmark",
         [value(name, kind) for name, kind in inputs.items()],
         [value("y", output)],
         [onnx.numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
-    opsets = [helper.make_opsetid("", 21)]
+    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=10)
+
+
+def quantized_chain(
+    operator: str,
+    x_dims: tuple[int, ...],
+    w: Array,
+    scale: np.float32,
+    y_dims: tuple[int, ...],
+    **attributes: Any,
+) -> Model:
+    """u8 `a` -> dequantise -> operator with dequantised s8 weights -> quantise -> u8 `y`.
+
+    What OpenVINO turns into an 8-bit kernel. Inputs have scale 1, zero point 128; `scale` brings
+    the products to the units of the output.
+    """
+    constants = {
+        "one": np.float32(1),
+        "middle": np.uint8(128),
+        "zero": np.int8(0),
+        "w": w,
+        "y_scale": np.asarray(1 / scale, np.float32),
+    }
+    nodes = [
+        ("DequantizeLinear", ["a", "one", "middle"], "a_f32"),
+        ("DequantizeLinear", ["w", "one", "zero"], "w_f32"),
+        (operator, ["a_f32", "w_f32"], "y_f32"),
+        ("QuantizeLinear", ["y_f32", "y_scale", "middle"], "y"),
+    ]
+    ends = {"a": ("UINT8", x_dims)}, ("UINT8", y_dims)
+    return onnx_chain(nodes, ends[0], constants, ends[1], {operator: attributes})
 
 
 def numpy_product(a: Array, w: Array) -> Subject:
