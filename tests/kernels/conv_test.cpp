@@ -52,6 +52,11 @@ const Conv kConvs[] = {{1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1},
                        {3, 24, 17, 11, 8, 2, 2, 5, 3, 1, 1},
                        {2, 8, 9, 9, 24, 1, 1, 2, 1, 1, 2},
                        {1, 8, 12, 14, 24, 3, 4, 2, 0, 1, 1},
+                       // Winograd: whole and partial tiles, unequal paddings below, several blocks
+                       {1, 8, 4, 4, 8, 3, 3, 1, 0, 1, 1},
+                       {2, 24, 9, 14, 40, 3, 3, 1, 1, 1, 1},
+                       {1, 16, 33, 61, 24, 3, 3, 1, 2, 1, 1},
+                       {3, 128, 7, 7, 72, 3, 3, 1, 1, 1, 1},
                        // depthwise: one and several outputs per channel, strides, dilation,
                        // channels around 8, 16 and 32
                        {1, 16, 7, 9, 16, 3, 3, 1, 1, 1, 16},

@@ -2,6 +2,7 @@
 #include "kernels/conv/conv_rows-inl.h"
 #include "kernels/conv/conv_transpose_rows-inl.h"
 #include "kernels/conv/conv_transpose_tiles-inl.h"
+#include "kernels/conv/winograd-inl.h"
 #include "kernels/gemm/gemm_avx512vnni-inl.h"
 
 namespace pyrt {
@@ -22,6 +23,21 @@ double conv_ns(const Problem& problem) {
          static_cast<double>(p.group) * product_ns_avx512(rates, static_cast<double>(g.M()),
                                                           static_cast<double>(p.N()),
                                                           static_cast<double>(g.K()), false);
+}
+
+// As in conv_avx2.cpp.
+double winograd_ns(const Problem& problem) {
+  using Rows = WinogradRows<Avx512F32>;
+  const auto& p = problem.as<ConvParams>();
+  const Rows::Blocks b = Rows::blocks(p);
+  const auto tiles = static_cast<double>(Rows::tiles(p));
+  const auto C = static_cast<double>(p.C);
+  const auto O = static_cast<double>(p.O);
+  const auto blocks = static_cast<double>(b.m_blocks);
+  const double weight_bytes = O * C * Rows::kElements * 4;
+  return kCallNs + tiles * (C * 4 + O * 3.5) + (weight_bytes > 4e6 ? weight_bytes / 13 : 0) +
+         Rows::kElements * blocks *
+             (40 + product_ns_avx512(kAvx512F32Rates, tiles / blocks, O, C, false));
 }
 
 double transpose_ns(const Problem& problem) {
@@ -68,6 +84,9 @@ constexpr Row row(const char* name, const char* family, Exactness exactness, Off
 constexpr Row kRows[] = {
     row<ConvRows<Avx512F32>>("conv_f32_f32_f32_6x64x1_avx512vnni", "conv", Exactness::kFast,
                              Offset::kNever, "conv_f32_nr16", 1, conv_ns<Avx512F32>),
+    row<WinogradRows<Avx512F32>>("conv_f32_winograd_f32_6x64x1_avx512vnni", "conv",
+                                 Exactness::kFast, Offset::kNever, "conv_f32_winograd_nr16", 1,
+                                 winograd_ns),
     row<ConvRows<Avx512S8>>("conv_s8_s8_s32_6x64x4_avx512vnni", "conv", Exactness::kExact,
                             Offset::kTakes, "conv_s8_nr16kr4", 4, conv_ns<Avx512S8>),
     row<ConvTransposeRows<Avx512F32>>("conv_transpose_f32_f32_f32_6x64x1_avx512vnni",
