@@ -14,11 +14,12 @@ from pyruntime.graph.types import ValueType
 from pyruntime.ops._examples import example
 from pyruntime.ops._gates import Activation, activation_functions
 from pyruntime.ops._inputs import check_same_dtype, optional, required
-from pyruntime.ops._operator import Array, Case, OnnxNode, Operator
+from pyruntime.ops._operator import Array, Case, Lowering, OnnxNode, Operator
+from pyruntime.ops._recurrent_steps import is_native, lower_recurrent
 
 if TYPE_CHECKING:
     from pyruntime.graph.dims import Dim
-    from pyruntime.graph.graph import Value
+    from pyruntime.graph.graph import Node, Value
 
 DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
 
@@ -223,6 +224,13 @@ def _operator(
     ) -> list[Array]:
         return _run(step, gates, defaults, attributes, inputs)[: max(outputs, 1)]
 
+    def lower(node: Node, lowering: Lowering) -> None:
+        backward = DIRECTIONS[node.attributes.direction]
+        if name != "RNN" and is_native(node, defaults, len(backward)):
+            lower_recurrent(node, lowering, backward)
+        else:
+            lowering.host(node)
+
     from_onnx: Mapping[int, Callable[[OnnxNode], tuple[RecurrentAttributes, list[Value | None]]]]
     from_onnx = {1: _from_onnx}
     return Operator(
@@ -231,6 +239,7 @@ def _operator(
         from_onnx=from_onnx,
         infer=_infer,
         reference=reference,
+        lower=lower,
         cases=cases,
     )
 
