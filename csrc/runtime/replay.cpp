@@ -148,7 +148,7 @@ Status Context::run_kernel(const ReplayStep& step) {
                   .error = &error_};
   if (step.parallel) {
     const Region region{&step, call, scratch_, binding_->scratch_bytes};
-    ThreadPool::instance().run(binding_->threads, step.tasks, run_region, &region);
+    ThreadPool::instance().run(binding_->threads, step.tasks, step.cost_ns, run_region, &region);
   } else {
     step.row->run(*step.problem, call, 0, step.tasks);
   }

@@ -122,7 +122,8 @@ bool run_regions(int rounds) {
   bool good = true;
   for (int round = 0; round < rounds; ++round) {
     Tally tally(static_cast<size_t>(1 + round % 97));
-    ThreadPool::instance().run(4, static_cast<int64_t>(tally.hits.size()), count_tasks, &tally);
+    ThreadPool::instance().run(4, static_cast<int64_t>(tally.hits.size()), 50e3, count_tasks,
+                               &tally);
     for (const std::atomic<int>& hits : tally.hits) good = good && hits == 1;
     good = good && !tally.clash;
   }
@@ -141,6 +142,31 @@ void test_pool() {
     for (int i = 0; i < 4; ++i) callers.emplace_back([&good] { good += run_regions(500) ? 1 : 0; });
   }
   expect(good == 4, "concurrent callers do not disturb each other");
+}
+
+void note_slot(const void* context, int slot, int64_t begin, int64_t end) {
+  auto* used = static_cast<std::atomic<int>*>(const_cast<void*>(context));
+  if (slot > 0) *used = 1;
+  const auto until =
+      std::chrono::steady_clock::now() + std::chrono::microseconds(500 * (end - begin));
+  while (std::chrono::steady_clock::now() < until) {
+  }
+}
+
+// Runs 40 tasks, 20 ms of work, as a step of cost_ns whose predecessor lies 20 ms back; whether a
+// worker took part.
+bool shared_after_pause(double cost_ns) {
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // workers sleep now
+  std::atomic<int> used{0};
+  ThreadPool::instance().run(2, 40, cost_ns, note_slot, &used);
+  return used == 1;
+}
+
+void test_waking() {
+  ThreadPool::instance().reserve(4);
+  expect(shared_after_pause(1e6), "a long step wakes the workers");
+  expect(!shared_after_pause(30e3) && !shared_after_pause(30e3), "short ones run on the caller");
+  expect(shared_after_pause(30e3), "until they add up to what waking is worth");
 }
 
 void test_fork() {
@@ -286,6 +312,7 @@ int main() {
   test_crc32c();
   test_arena();
   test_pool();
+  test_waking();
   test_fork();
   test_run_allocates_nothing(1);
   test_run_allocates_nothing(2);
