@@ -152,14 +152,15 @@ def clip(y: Array, lo: float, hi: float) -> Array:
     return np.clip(y, y.dtype.type(lo), y.dtype.type(hi))
 
 
+_MOST_SPATIAL = 3  # of the family conv
+
+
 def _lower(node: Node, lowering: Lowering) -> None:
     attributes: ConvAttributes = node.attributes
     x, w = required(node.inputs, 0), required(node.inputs, 1)
     bias = optional(node.inputs, 2)
     rank = len(x.dims) - 2
-    # Weights and bias are parameters of the family: packed when the program is bound.
-    packable = w.constant is not None and (bias is None or bias.constant is not None)
-    if x.dtype is not DType.F32 or rank not in (1, 2) or crops(attributes.pads) or not packable:
+    if x.dtype is not DType.F32 or rank > _MOST_SPATIAL or crops(attributes.pads):
         lowering.host(node)
         return
     geometry = resolve(attributes, x.dims, w.dims)

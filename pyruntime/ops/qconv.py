@@ -66,7 +66,7 @@ def _reference(
 def _lower(node: Node, lowering: Lowering) -> None:
     attributes: QConvAttributes = node.attributes
     x, w = required(node.inputs, 0), required(node.inputs, 1)
-    if len(x.dims) not in (3, 4) or w.constant is None or crops(attributes.pads):
+    if len(x.dims) not in (3, 4, 5) or crops(attributes.pads):
         lowering.host(node)
         return
     geometry = resolve(attributes, x.dims, w.dims)

@@ -153,6 +153,28 @@ PYRT_TEST(conv_s8_rows) {
   }
 }
 
+PYRT_TEST(conv_by_computed_weights) {
+  Random random(16);
+  const Conv convs[] = {{2, 8, 5, 7, 17, 1, 1, 1, 0, 1, 1},   {1, 16, 8, 8, 100, 3, 3, 1, 1, 1, 1},
+                        {1, 12, 7, 5, 18, 3, 3, 2, 1, 1, 3},  {2, 256, 5, 5, 90, 3, 3, 1, 1, 1, 1},
+                        {1, 33, 6, 5, 33, 3, 3, 2, 1, 1, 33}, {1, 8, 9, 9, 24, 3, 3, 1, 2, 2, 1}};
+  for (const Conv& c : convs) {
+    const std::vector<int64_t> w = {c.O, c.C / c.group, c.kernel_h, c.kernel_w};
+    Step real("conv");
+    real.input(random.f32({c.B, c.C, c.H, c.W})).input(random.f32(w)).input(random.f32({c.O}));
+    c.attributes(&real);
+    real.output(DType::kF32, c.y());
+    real.check_rows(c.name(), 2e-6,
+                    1 + std::sqrt(static_cast<double>(w[1] * c.kernel_h * c.kernel_w)));
+    Step quantized("conv");
+    quantized.input(random.s8({c.B, c.C, c.H, c.W})).input(random.s8(w)).absent();
+    quantized.input(random.f32({c.O}, 0.0005f, 0.001f), Role::kConstant);
+    c.attributes(&quantized);
+    quantized.set("x_zero_point", int64_t{5}).output(DType::kS8, c.y());
+    quantized.check_rows(c.name());
+  }
+}
+
 PYRT_TEST(conv_of_sequences) {
   Random random(13);
   for (const int64_t group : {int64_t{1}, int64_t{12}}) {
@@ -169,6 +191,73 @@ PYRT_TEST(conv_of_sequences) {
     quantized.set("pads", std::vector<int64_t>{4, 0}).set("group", group);
     quantized.set("x_zero_point", int64_t{-11}).output(DType::kS8, {2, 24, 30});
     quantized.check_rows("s8 sequence");
+  }
+}
+
+PYRT_TEST(conv_of_volumes) {
+  Random random(15);
+  struct Volume {
+    int64_t B, C, D, H, W, O;
+    std::vector<int64_t> kernel, strides, pads, dilations;
+    int64_t group;
+  };
+  const Volume volumes[] = {
+      {1, 3, 5, 6, 7, 20, {3, 3, 3}, {1, 1, 1}, {1, 1, 1, 1, 1, 1}, {1, 1, 1}, 1},
+      {2, 8, 6, 5, 4, 24, {2, 3, 1}, {1, 2, 1}, {0, 1, 0, 1, 0, 0}, {1, 1, 1}, 1},
+      {2, 4, 9, 7, 8, 16, {3, 2, 3}, {2, 3, 1}, {1, 0, 2, 2, 1, 0}, {2, 1, 2}, 2},
+      {3, 16, 2, 4, 5, 18, {1, 1, 1}, {1, 1, 1}, {0, 0, 0, 0, 0, 0}, {1, 1, 1}, 1},
+      {1, 16, 5, 4, 5, 8, {1, 1, 1}, {2, 2, 1}, {0, 0, 0, 0, 0, 0}, {1, 1, 1}, 1},
+      {1, 24, 6, 9, 80, 16, {3, 3, 3}, {1, 1, 1}, {1, 1, 1, 1, 1, 1}, {1, 1, 1}, 1},
+      {1, 6, 4, 4, 4, 6, {3, 3, 3}, {1, 1, 1}, {1, 1, 1, 1, 1, 1}, {1, 1, 1}, 6},
+      {0, 2, 3, 3, 3, 4, {3, 3, 3}, {1, 1, 1}, {0, 0, 0, 0, 0, 0}, {1, 1, 1}, 1}};
+  for (const Volume& v : volumes) {
+    const int64_t in[3] = {v.D, v.H, v.W};
+    std::vector<int64_t> y = {v.B, v.O};
+    std::vector<int64_t> w = {v.O, v.C / v.group};
+    for (size_t i = 0; i < 3; ++i) {
+      const int64_t room = in[i] + v.pads[i] + v.pads[3 + i] - v.dilations[i] * (v.kernel[i] - 1);
+      y.push_back((room - 1) / v.strides[i] + 1);
+      w.push_back(v.kernel[i]);
+    }
+    const Tensor x = random.f32({v.B, v.C, v.D, v.H, v.W});
+    const Tensor weights = random.f32(w);
+    const auto attributes = [&](Step* step) {
+      step->set("strides", v.strides).set("pads", v.pads).set("dilations", v.dilations);
+      step->set("group", v.group);
+    };
+    Step real("conv");
+    real.input(x).input(weights, Role::kConstant).output(DType::kF32, y);
+    attributes(&real);
+    real.check_rows("f32 volume", 2e-6, 16);
+    Step quantized("conv");
+    quantized.input(random.s8({v.B, v.C, v.D, v.H, v.W})).input(random.s8(w), Role::kConstant);
+    quantized.absent().input(random.f32({v.O}, 0.0005f, 0.001f), Role::kConstant);
+    attributes(&quantized);
+    quantized.set("x_zero_point", int64_t{-7}).output(DType::kS8, y);
+    quantized.check_rows("s8 volume");
+
+    // The definition.
+    const Tensor got = real.scalar_output();
+    const int64_t taps = v.kernel[0] * v.kernel[1] * v.kernel[2];
+    for (int64_t i = 0; i < got.dims.count(); ++i) {
+      const int64_t place[3] = {i / (y[4] * y[3]) % y[2], i / y[4] % y[3], i % y[4]};
+      const int64_t o = i / (y[4] * y[3] * y[2]) % v.O;
+      double sum = 0;
+      for (int64_t k = 0; k < w[1] * taps; ++k) {
+        const int64_t tap[3] = {k / (v.kernel[2] * v.kernel[1]) % v.kernel[0],
+                                k / v.kernel[2] % v.kernel[1], k % v.kernel[2]};
+        int64_t at = i / (y[4] * y[3] * y[2] * v.O) * v.C + o / (v.O / v.group) * w[1] + k / taps;
+        bool inside = true;
+        for (size_t axis = 0; axis < 3; ++axis) {
+          const int64_t c =
+              place[axis] * v.strides[axis] - v.pads[axis] + tap[axis] * v.dilations[axis];
+          inside = inside && c >= 0 && c < in[axis];
+          at = at * in[axis] + c;
+        }
+        if (inside) sum += double{x.data<float>()[at]} * weights.data<float>()[o * w[1] * taps + k];
+      }
+      expect(std::abs(sum - got.data<float>()[i]) < 1e-4, "scalar conv of volumes is off");
+    }
   }
 }
 

@@ -327,9 +327,9 @@ std::vector<Tensor> Step::run(const Row& row, const Variant& variant) {
 
 const Row* Step::scalar_row(const Problem& problem) const {
   for (const Row* row : rows_of(family_)) {
-    const bool runs = row->supports == nullptr || row->supports(problem) == nullptr;
-    const bool specification = row->features == 0 && !row->compressed;
-    if (specification && row->run != nullptr && runs) return row;
+    // Features first: supports() is compiled for them, too.
+    if (row->features != 0 || row->compressed || row->run == nullptr) continue;
+    if (row->supports == nullptr || row->supports(problem) == nullptr) return row;
   }
   return nullptr;
 }

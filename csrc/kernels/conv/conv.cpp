@@ -49,9 +49,9 @@ constexpr OperandSpec kTransposeInputs[] = {
 constexpr OperandSpec kOutputs[] = {{.name = "y"}};
 
 // Reads what both families have: ranks, dims, spatial attributes. w's first two dims differ and are
-// left to the caller. pads_end [2] receives the padding after the data.
+// left to the caller. pads_end [3] receives the padding after the data.
 Status prepare_spatial(const char* family, const Attributes& attributes, const Problem& problem,
-                       ConvParams* p, int64_t pads_end[2]) {
+                       int most_spatial, ConvParams* p, int64_t pads_end[3]) {
   const std::string where = std::string(family) + ": ";
   if (!problem.has_input(kInputX) || !problem.has_input(kInputW) || problem.outputs.size() != 1 ||
       !problem.outputs[0].present) {
@@ -63,40 +63,42 @@ Status prepare_spatial(const char* family, const Attributes& attributes, const P
   PYRT_RETURN_IF_ERROR(check_extents(family, "x", x));
   PYRT_RETURN_IF_ERROR(check_extents(family, "w", w));
   PYRT_RETURN_IF_ERROR(check_extents(family, "y", y));
-  if ((x.rank != 3 && x.rank != 4) || w.rank != x.rank || y.rank != x.rank) {
+  if (x.rank < 3 || x.rank > most_spatial + 2 || w.rank != x.rank || y.rank != x.rank) {
     return Status(Code::kShape, where + "x " + dims_text(x) + ", w " + dims_text(w) + " and y " +
-                                    dims_text(y) +
-                                    " must have equal ranks, 3 or 4 (one or two spatial dims)");
+                                    dims_text(y) + " must have equal ranks, 3 to " +
+                                    std::to_string(most_spatial + 2) + " (one to " +
+                                    std::to_string(most_spatial) + " spatial dims)");
   }
   const int spatial = x.rank - 2;
-  int64_t strides[2] = {1, 1};
-  int64_t dilations[2] = {1, 1};
-  int64_t pads[4] = {};
+  int64_t strides[3] = {1, 1, 1};
+  int64_t dilations[3] = {1, 1, 1};
+  int64_t pads[6] = {};
   PYRT_RETURN_IF_ERROR(read_list(family, attributes, "strides", spatial, 1, 1, strides));
   PYRT_RETURN_IF_ERROR(read_list(family, attributes, "dilations", spatial, 1, 1, dilations));
   PYRT_RETURN_IF_ERROR(read_list(family, attributes, "pads", 2 * spatial, 0, 0, pads));
   p->group = attributes.integer("group");
+  p->volume = spatial == 3;
   p->B = x.at[0];
   p->C = x.at[1];
-  p->W = x.at[x.rank - 1];
   p->O = y.at[1];
-  p->OW = y.at[x.rank - 1];
-  p->kernel_w = w.at[x.rank - 1];
-  p->stride_w = strides[spatial - 1];
-  p->dilation_w = dilations[spatial - 1];
-  p->pad_w = pads[spatial - 1];
-  pads_end[0] = 0;
-  pads_end[1] = pads[2 * spatial - 1];
-  if (spatial == 2) {
-    p->H = x.at[2];
-    p->OH = y.at[2];
-    p->kernel_h = w.at[2];
-    p->stride_h = strides[0];
-    p->dilation_h = dilations[0];
-    p->pad_h = pads[0];
-    pads_end[0] = pads[2];
+  // From the last axis to the first: width, height, depth.
+  struct Axis {
+    int64_t *in, *out, *kernel, *stride, *pad, *dilation;
+  };
+  const Axis axes[3] = {{&p->W, &p->OW, &p->kernel_w, &p->stride_w, &p->pad_w, &p->dilation_w},
+                        {&p->H, &p->OH, &p->kernel_h, &p->stride_h, &p->pad_h, &p->dilation_h},
+                        {&p->D, &p->OD, &p->kernel_d, &p->stride_d, &p->pad_d, &p->dilation_d}};
+  for (int i = 0; i < spatial; ++i) {
+    const int at = spatial - 1 - i;
+    *axes[i].in = x.at[2 + at];
+    *axes[i].out = y.at[2 + at];
+    *axes[i].kernel = w.at[2 + at];
+    *axes[i].stride = strides[at];
+    *axes[i].pad = pads[at];
+    *axes[i].dilation = dilations[at];
+    pads_end[2 - i] = pads[spatial + at];
   }
-  if (p->kernel_h < 1 || p->kernel_w < 1) {
+  if (p->kernel_d < 1 || p->kernel_h < 1 || p->kernel_w < 1) {
     return Status(Code::kShape, where + "w " + dims_text(w) + " has an empty kernel");
   }
   if (y.at[0] != p->B) {
@@ -120,8 +122,8 @@ int64_t conv_extent(int64_t in, int64_t pad_begin, int64_t pad_end, int64_t kern
 
 Status prepare_conv(const Attributes& attributes, Problem& problem) {
   ConvParams p;
-  int64_t pads_end[2];
-  PYRT_RETURN_IF_ERROR(prepare_spatial("conv", attributes, problem, &p, pads_end));
+  int64_t pads_end[3] = {};
+  PYRT_RETURN_IF_ERROR(prepare_spatial("conv", attributes, problem, 3, &p, pads_end));
   const Dims& w = problem.inputs[kInputW].dims;
   const Dims& y = problem.outputs[0].dims;
   if (w.at[0] != p.O || w.at[1] != p.C / p.group) {
@@ -137,14 +139,17 @@ Status prepare_conv(const Attributes& attributes, Problem& problem) {
                                       "; leave it out or give w's last dims");
     }
   }
-  const int64_t rows = conv_extent(p.H, p.pad_h, pads_end[0], p.kernel_h, p.dilation_h, p.stride_h);
-  const int64_t columns =
-      conv_extent(p.W, p.pad_w, pads_end[1], p.kernel_w, p.dilation_w, p.stride_w);
-  if (p.OH != rows || p.OW != columns) {
+  const int64_t extents[3] = {
+      conv_extent(p.D, p.pad_d, pads_end[0], p.kernel_d, p.dilation_d, p.stride_d),
+      conv_extent(p.H, p.pad_h, pads_end[1], p.kernel_h, p.dilation_h, p.stride_h),
+      conv_extent(p.W, p.pad_w, pads_end[2], p.kernel_w, p.dilation_w, p.stride_w)};
+  if (p.OD != extents[0] || p.OH != extents[1] || p.OW != extents[2]) {
+    std::string text;
+    for (int i = 3 - spatial; i < 3; ++i) {
+      text += (text.empty() ? "" : " x ") + std::to_string(extents[i]);
+    }
     return Status(Code::kShape, "conv: y has dims " + dims_text(y) +
-                                    ", but kernel, strides, pads and dilations give " +
-                                    (spatial == 2 ? std::to_string(rows) + " x " : std::string()) +
-                                    std::to_string(columns));
+                                    ", but kernel, strides, pads and dilations give " + text);
   }
   PYRT_RETURN_IF_ERROR(prepare_epilogue("conv", attributes, problem, p.O, &p.epilogue));
   problem.as<ConvParams>() = p;
@@ -154,8 +159,8 @@ Status prepare_conv(const Attributes& attributes, Problem& problem) {
 // Output dims are given and may be anything: elements that no tap reaches are the bias.
 Status prepare_transpose(const Attributes& attributes, Problem& problem) {
   ConvParams p;
-  int64_t pads_end[2];
-  PYRT_RETURN_IF_ERROR(prepare_spatial("conv_transpose", attributes, problem, &p, pads_end));
+  int64_t pads_end[3] = {};
+  PYRT_RETURN_IF_ERROR(prepare_spatial("conv_transpose", attributes, problem, 2, &p, pads_end));
   const Dims& w = problem.inputs[kInputW].dims;
   if (w.at[0] != p.C || w.at[1] != p.O / p.group) {
     return Status(Code::kShape, "conv_transpose: w " + dims_text(w) + " must begin with [" +

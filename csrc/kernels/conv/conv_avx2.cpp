@@ -20,7 +20,7 @@ double conv_ns(const Problem& problem) {
   const auto& p = problem.as<ConvParams>();
   const ProductRates& rates = Rows::kInteger ? kAvx2S8Rates : kAvx2F32Rates;
   const ConvGeometry g = Rows::Lines::geometry(p);
-  return kCallNs + Rows::prepare_ns(p) +
+  return kCallNs + Rows::prepare_ns(problem) +
          static_cast<double>(p.group) * product_ns(rates, static_cast<double>(g.M()),
                                                    static_cast<double>(p.N()),
                                                    static_cast<double>(g.K()), false);
@@ -30,7 +30,7 @@ double fitted_conv_ns(const Problem& problem) {
   using Rows = ConvRows<Avx2U8>;
   const auto& p = problem.as<ConvParams>();
   const ConvGeometry g = Rows::Lines::geometry(p);
-  return kCallNs + Rows::prepare_ns(p) +
+  return kCallNs + Rows::prepare_ns(problem) +
          fitted_ns(Rows::fit_count(problem, g), g.M(), p.N(), g.K());
 }
 

@@ -19,7 +19,7 @@ double conv_ns(const Problem& problem) {
   const auto& p = problem.as<ConvParams>();
   const Product512& rates = Rows::kInteger ? kAvx512S8Rates : kAvx512F32Rates;
   const ConvGeometry g = Rows::Lines::geometry(p);
-  return kCallNs + Rows::prepare_ns(p) +
+  return kCallNs + Rows::prepare_ns(problem) +
          static_cast<double>(p.group) * product_ns_avx512(rates, static_cast<double>(g.M()),
                                                           static_cast<double>(p.N()),
                                                           static_cast<double>(g.K()), false);

@@ -3,8 +3,9 @@
 // a pointer into them, and a kernel's taps are offsets from it (Segments in gemm/gemm-inl.h). Where
 // nothing has to be padded or converted, the pointers go into the operand itself.
 //
-// Prepared lines of consecutive images follow each other like those of one image, so tiles of the
-// product may straddle output lines and images: 7 x 7 pixels still fill tiles of 6 rows.
+// Prepared lines of consecutive images (and of the planes of a volume) follow each other like those
+// of one image, so tiles of the product may straddle output lines and images: 7 x 7 pixels still
+// fill tiles of 6 rows.
 #pragma once
 
 #include "kernels/conv/conv.h"
@@ -13,22 +14,31 @@
 namespace pyrt {
 namespace {
 
-// What of a convolution does not depend on a block. Coordinates: a prepared line (column) l is
-// input line (column) l * step - pad.
+// What of a convolution does not depend on a block. Coordinates: a prepared plane (line, column) l
+// is input plane (line, column) l * step - pad.
 struct ConvGeometry {
-  int64_t B, H, W, OH, OW;  // a pointwise convolution is one line of all pixels
-  int64_t Cg;               // channels of a group
-  bool in_place;            // the operand serves as prepared lines
-  bool runs;                // the taps of a kernel row are one run
-  int64_t taps_h, taps_w;   // taps that rows are multiplied at; taps_w is 1 where they are runs
-  int64_t run, segment;     // elements of a tap, and the same rounded up to kKr
-  int64_t step_h, step_w;
-  int64_t stride_h, stride_w;          // prepared lines (columns) from one output pixel to the next
-  int64_t reach_h, reach_w;            // prepared lines (columns) under a kernel
-  int64_t image_lines, image_columns;  // prepared ones of a whole image
+  int64_t B, D, H, W, OD, OH, OW;  // a pointwise convolution is one line of all pixels
+  int64_t Cg;                      // channels of a group
+  bool in_place;                   // the operand serves as prepared lines
+  bool runs;                       // the taps of a kernel row are one run
+  int64_t taps_d, taps_h, taps_w;  // rows are multiplied at; taps_w is 1 where they are runs
+  int64_t run, segment;            // elements of a tap, and the same rounded up to kKr
+  int64_t step_d, step_h, step_w;
+  // Prepared planes (lines, columns) from one output pixel to the next, and under a kernel.
+  int64_t stride_d, stride_h, stride_w;
+  int64_t reach_d, reach_h, reach_w;
+  int64_t planes, plane_lines, columns;  // prepared ones of an image, of a plane, of a line
 
-  PYRT_INLINE int64_t M() const { return B * OH * OW; }
-  PYRT_INLINE int64_t taps() const { return taps_h * taps_w; }
+  PYRT_INLINE int64_t M() const { return B * OD * OH * OW; }
+  PYRT_INLINE int64_t output_lines() const { return B * OD * OH; }
+  PYRT_INLINE int64_t image_lines() const { return planes * plane_lines; }
+  // The first prepared line under output line y, both counted over all images.
+  PYRT_INLINE int64_t line_of(int64_t y) const {
+    return y / OH / OD * image_lines() + y / OH % OD * stride_d * plane_lines + y % OH * stride_h;
+  }
+  // From there to the last under the same kernel.
+  PYRT_INLINE int64_t reach_lines() const { return (reach_d - 1) * plane_lines + reach_h - 1; }
+  PYRT_INLINE int64_t taps() const { return taps_d * taps_h * taps_w; }
   PYRT_INLINE int64_t K() const { return taps() * segment; }
 };
 
@@ -52,14 +62,15 @@ struct ConvLines {
 
   static ConvGeometry geometry(const ConvParams& p) {
     ConvGeometry g{};
-    g.B = p.B, g.H = p.H, g.W = p.W, g.OH = p.OH, g.OW = p.OW;
+    g.B = p.B, g.D = p.D, g.H = p.H, g.W = p.W, g.OD = p.OD, g.OH = p.OH, g.OW = p.OW;
     if (p.pointwise()) {
-      g.W = g.OW = p.B * p.H * p.W;
-      g.B = g.H = g.OH = 1;
+      g.W = g.OW = p.B * p.D * p.H * p.W;
+      g.B = g.D = g.H = g.OD = g.OH = 1;
     }
     g.Cg = p.C / p.group;
     // The last pixel's kernel ends inside, so all do.
-    const bool inside = p.pad_h == 0 && p.pad_w == 0 &&
+    const bool inside = p.pad_d == 0 && p.pad_h == 0 && p.pad_w == 0 &&
+                        (p.OD - 1) * p.stride_d + (p.kernel_d - 1) * p.dilation_d < p.D &&
                         (p.OH - 1) * p.stride_h + (p.kernel_h - 1) * p.dilation_h < p.H &&
                         (p.OW - 1) * p.stride_w + (p.kernel_w - 1) * p.dilation_w < p.W;
     const bool adjacent = p.kernel_w == 1 || p.dilation_w == 1;
@@ -67,53 +78,64 @@ struct ConvLines {
     const int64_t in_place_run = adjacent && p.group == 1 ? row_run : g.Cg;
     g.in_place = Isa::kInPlace && inside && in_place_run % Isa::kKr == 0;
     g.runs = adjacent && !(g.in_place && p.group != 1);
+    g.taps_d = p.kernel_d;
     g.taps_h = p.kernel_h;
     g.taps_w = g.runs ? 1 : p.kernel_w;
     g.run = g.runs ? row_run : g.Cg;
     g.segment = round_up(g.run, Isa::kKr);
-    // A kernel of one line or column needs only every stride-th of them.
+    // A kernel of one plane, line or column needs only every stride-th of them.
+    const bool thin_d = p.kernel_d == 1 && !g.in_place;
     const bool thin_h = p.kernel_h == 1 && !g.in_place;
     const bool thin_w = p.kernel_w == 1 && !g.in_place;
+    g.step_d = thin_d ? p.stride_d : 1;
     g.step_h = thin_h ? p.stride_h : 1;
     g.step_w = thin_w ? p.stride_w : 1;
+    g.stride_d = thin_d ? 1 : p.stride_d;
     g.stride_h = thin_h ? 1 : p.stride_h;
     g.stride_w = thin_w ? 1 : p.stride_w;
+    g.reach_d = (p.kernel_d - 1) * p.dilation_d + 1;
     g.reach_h = (p.kernel_h - 1) * p.dilation_h + 1;
     g.reach_w = (p.kernel_w - 1) * p.dilation_w + 1;
-    g.image_lines = g.in_place ? g.H : (larger(g.OH, 1) - 1) * g.stride_h + g.reach_h;
-    g.image_columns = g.in_place ? g.W : (larger(g.OW, 1) - 1) * g.stride_w + g.reach_w;
+    g.planes = g.in_place ? g.D : (larger(g.OD, 1) - 1) * g.stride_d + g.reach_d;
+    g.plane_lines = g.in_place ? g.H : (larger(g.OH, 1) - 1) * g.stride_h + g.reach_h;
+    g.columns = g.in_place ? g.W : (larger(g.OW, 1) - 1) * g.stride_w + g.reach_w;
     return g;
   }
 
   // Hostile strides, dilations and paddings could ask for any amount of scratch.
   static bool reasonable(const ConvParams& p) {
+    constexpr double kMostBytes = 1e9;
     const ConvGeometry g = geometry(p);
-    const double least = static_cast<double>(g.reach_h) * static_cast<double>(g.reach_w) *
-                         static_cast<double>(g.Cg) * sizeof(A);
-    return g.in_place || (least < 1e9 && static_cast<double>(g.image_columns) * 8 < 1e9 &&
-                          static_cast<double>(g.taps()) < 1e8);
+    if (g.in_place) return true;
+    if (static_cast<double>(g.planes) * static_cast<double>(g.plane_lines) > 1e12) return false;
+    if (static_cast<double>(g.taps()) * 8 > kMostBytes) return false;
+    const ConvBlocks b = blocks(p, g);
+    return static_cast<double>(b.lines) * static_cast<double>(b.columns) *
+               static_cast<double>(g.Cg) * sizeof(A) <
+           kMostBytes;
   }
 
-  static ConvBlocks blocks(const ConvParams& p, const ConvGeometry& g) {
+  // `computed`: the weights are packed in the run, by the tasks that use them.
+  static ConvBlocks blocks(const ConvParams& p, const ConvGeometry& g, bool computed = false) {
     const int64_t M = g.M();
     // Bytes of an output line's input lines that are read; an operand in place has gaps.
     const int64_t pixel_bytes = g.Cg * static_cast<int64_t>(sizeof(A));
     const int64_t columns_each = smaller(g.stride_w, p.kernel_w);
     const int64_t lines_each = smaller(g.stride_h, p.kernel_h);
     const int64_t line_bytes = larger(1, g.OW * columns_each * pixel_bytes);
-    const int64_t output_lines = larger(1, g.B * g.OH);
+    const int64_t output_lines = larger(1, g.output_lines());
     ConvBlocks b{};
     b.panels = ceil_div(p.N(), kPanel);
 
     // Output lines whose input lines fit the budget.
     const int64_t halo = p.kernel_h - lines_each;
-    const int64_t fit = (kBlockBytes / line_bytes - halo) / lines_each;
+    const int64_t fit = (kBlockBytes / line_bytes / p.kernel_d - halo) / lines_each;
     const bool over_lines = output_lines > 1 && fit >= 2;
     int64_t most;  // rows of a block
     if (over_lines) {
       most = (fit - 1) * g.OW;  // a run that begins inside a line touches one more
     } else {
-      const int64_t columns = kBlockBytes / larger(1, p.kernel_h * pixel_bytes);
+      const int64_t columns = kBlockBytes / larger(1, p.kernel_d * p.kernel_h * pixel_bytes);
       most = smaller((columns - g.reach_w) / columns_each + 1, g.OW);
     }
     most = smaller(most, kMostRows);
@@ -134,21 +156,36 @@ struct ConvLines {
       b.m_blocks = ceil_div(all, tiles);
       b.rows = ceil_div(all, b.m_blocks) * kMr;
       const int64_t touched = smaller(output_lines, (b.rows + g.OW - 2) / larger(1, g.OW) + 1);
-      const int64_t images = smaller(g.B - 1, (touched + g.OH - 2) / larger(1, g.OH));
-      b.lines = (touched - 1) * g.stride_h + g.reach_h +
-                larger(0, images) * larger(0, g.reach_h - g.stride_h);
-      b.columns = g.image_columns;
+      b.lines = most_lines(g, touched);
+      b.columns = g.columns;
     } else {
       const int64_t all = ceil_div(larger(1, g.OW), kMr);
       b.line_blocks = ceil_div(all, tiles);
       b.m_blocks = output_lines * b.line_blocks;
       b.rows = ceil_div(all, b.line_blocks) * kMr;
-      b.lines = g.reach_h;
-      b.columns = smaller(g.image_columns, (b.rows - 1) * g.stride_w + g.reach_w);
+      b.lines = g.reach_lines() + 1;
+      b.columns = smaller(g.columns, (b.rows - 1) * g.stride_w + g.reach_w);
     }
     const int64_t m_tasks = larger(1, b.m_blocks * p.group);
     b.n_blocks = larger(1, smaller(ceil_div(wanted, m_tasks), ceil_div(b.panels, 4)));
+    if (computed) {  // a task's panels leave L2 room for its lines
+      const int64_t least = ceil_div(weight_bytes, kWeightBytes / 2);
+      b.n_blocks = larger(1, smaller(b.panels, larger(b.n_blocks, least)));
+    }
     return b;
+  }
+
+  // Prepared lines from the first to the last under so many output lines: where they go on in
+  // another plane or image, the rest of the one before is skipped.
+  static int64_t most_lines(const ConvGeometry& g, int64_t output_lines) {
+    const auto crossings = [&](int64_t lines, int64_t of) {
+      return smaller(g.output_lines() / larger(1, lines) - 1, (of + lines - 2) / larger(1, lines));
+    };
+    const int64_t to_plane = g.stride_d * g.plane_lines - g.OH * g.stride_h;
+    const int64_t to_image = g.image_lines() - g.OD * g.stride_d * g.plane_lines;
+    return (output_lines - 1) * g.stride_h + g.reach_lines() + 1 +
+           larger(0, crossings(g.OH, output_lines)) * larger(0, to_plane) +
+           larger(0, crossings(g.OD * g.OH, output_lines)) * larger(0, to_image);
   }
 
   // Scratch: prepared lines, then row pointers, then taps. 64 bytes of slack for segments that are
@@ -168,9 +205,11 @@ struct ConvLines {
   static void taps(const ConvParams& p, const ConvGeometry& g, const ConvBlocks& b, int64_t* out) {
     const int64_t pixel = g.in_place ? p.C : g.Cg;
     const int64_t line = pixel * (g.in_place ? g.W : b.columns);
-    for (int64_t t_h = 0; t_h < g.taps_h; ++t_h) {
+    for (int64_t t = 0; t < g.taps_d * g.taps_h; ++t) {
+      const int64_t down =
+          t / g.taps_h * p.dilation_d * g.plane_lines + t % g.taps_h * p.dilation_h;
       for (int64_t t_w = 0; t_w < g.taps_w; ++t_w) {
-        *out++ = t_h * p.dilation_h * line + t_w * p.dilation_w * pixel;
+        *out++ = down * line + t_w * p.dilation_w * pixel;
       }
     }
   }
@@ -193,7 +232,7 @@ struct ConvLines {
                       int64_t group, int64_t m0, int64_t rows, A padding, A* lines,
                       const A** pointers) {
     const int64_t y0 = m0 / g.OW;  // output lines, over all images
-    const int64_t first_line = y0 / g.OH * g.image_lines + y0 % g.OH * g.stride_h;
+    const int64_t first_line = g.line_of(y0);
     const int64_t first_column = b.line_blocks == 0 ? 0 : m0 % g.OW * g.stride_w;
     const int64_t pixel = g.in_place ? p.C : g.Cg;
     const int64_t line = pixel * (g.in_place ? g.W : b.columns);
@@ -203,7 +242,7 @@ struct ConvLines {
       from += first_line * line + first_column * pixel;
     } else {
       const int64_t y1 = (m0 + rows - 1) / g.OW;
-      const int64_t last_line = y1 / g.OH * g.image_lines + y1 % g.OH * g.stride_h + g.reach_h - 1;
+      const int64_t last_line = g.line_of(y1) + g.reach_lines();
       const int64_t columns = b.line_blocks == 0 ? b.columns : (rows - 1) * g.stride_w + g.reach_w;
       for (int64_t l = first_line; l <= last_line; ++l) {
         prepare_line(p, g, x + group * g.Cg, l, y0, y1, first_column, columns, padding,
@@ -212,7 +251,7 @@ struct ConvLines {
     }
     int64_t column = m0 % g.OW;
     for (int64_t y = y0; rows > 0; ++y, column = 0) {
-      const int64_t l = y / g.OH * g.image_lines + y % g.OH * g.stride_h - first_line;
+      const int64_t l = g.line_of(y) - first_line;
       const int64_t count = smaller(rows, g.OW - column);
       const A* at = from + l * line + (column * g.stride_w - first_column) * pixel;
       for (int64_t i = 0; i < count; ++i) pointers[i] = at + i * g.stride_w * pixel;
@@ -226,18 +265,20 @@ struct ConvLines {
   static void prepare_line(const ConvParams& p, const ConvGeometry& g, const X* x, int64_t l,
                            int64_t y0, int64_t y1, int64_t first, int64_t count, A padding,
                            A* out) {
-    const int64_t image = l / g.image_lines;
-    const int64_t in_image = l % g.image_lines;
-    if ((p.dilation_h > 1 || g.stride_h > p.kernel_h) &&
-        !needed(p, g, in_image, image * g.OH, y0, y1)) {
+    const int64_t image = l / g.image_lines();
+    const int64_t plane = l % g.image_lines() / g.plane_lines;
+    const int64_t in_plane = l % g.plane_lines;
+    if ((p.kernel_d > 1 || p.dilation_h > 1 || g.stride_h > p.kernel_h) &&
+        !needed(p, g, image, plane, in_plane, y0, y1)) {
       return;
     }
-    const int64_t ih = in_image * g.step_h - p.pad_h;
-    if (ih < 0 || ih >= g.H) {
+    const int64_t id = plane * g.step_d - p.pad_d;
+    const int64_t ih = in_plane * g.step_h - p.pad_h;
+    if (id < 0 || id >= g.D || ih < 0 || ih >= g.H) {
       fill(out, count * g.Cg, padding);
       return;
     }
-    const X* from = x + (image * g.H + ih) * g.W * p.C;
+    const X* from = x + ((image * g.D + id) * g.H + ih) * g.W * p.C;
     if (g.step_w > 1 || p.group > 1) {
       for (int64_t i = 0; i < count; ++i, out += g.Cg) {
         const int64_t iw = (first + i) * g.step_w - p.pad_w;
@@ -257,13 +298,16 @@ struct ConvLines {
     fill(out + inside * g.Cg, (count - before - inside) * g.Cg, padding);
   }
 
-  static bool needed(const ConvParams& p, const ConvGeometry& g, int64_t in_image, int64_t image_y,
-                     int64_t y0, int64_t y1) {
-    for (int64_t t = 0; t < p.kernel_h; ++t) {
-      const int64_t from = in_image - t * p.dilation_h;
-      if (from < 0 || from % g.stride_h != 0) continue;
-      const int64_t y = from / g.stride_h;
-      if (y < g.OH && image_y + y >= y0 && image_y + y <= y1) return true;
+  static bool needed(const ConvParams& p, const ConvGeometry& g, int64_t image, int64_t plane,
+                     int64_t in_plane, int64_t y0, int64_t y1) {
+    for (int64_t t = 0; t < p.kernel_d * p.kernel_h; ++t) {
+      const int64_t d = plane - t / p.kernel_h * p.dilation_d;
+      const int64_t h = in_plane - t % p.kernel_h * p.dilation_h;
+      if (d < 0 || h < 0 || d % g.stride_d != 0 || h % g.stride_h != 0) continue;
+      const int64_t od = d / g.stride_d;
+      const int64_t oh = h / g.stride_h;
+      const int64_t y = (image * g.OD + od) * g.OH + oh;
+      if (od < g.OD && oh < g.OH && y >= y0 && y <= y1) return true;
     }
     return false;
   }

@@ -51,28 +51,46 @@ struct ConvRows {
     if (p.epilogue.integer != kInteger) {
       return kInteger ? "the operands are f32" : "the operands are s8";
     }
-    if (problem.inputs[kInputW].constant == nullptr) return "the weights are not constant";
+    if (kFitted && !packed_once(problem)) return "the weights are not constant";
     if (kFitted && p.group != 1) return "it has groups";
     if (kFitted && Lines::geometry(p).K() > kFittedMaxK) return "K is too large";
     return Lines::reasonable(p) ? nullptr : "its padded lines exceed the scratch";
   }
 
+  // Constant weights are packed at bind, others by the tasks that use them.
+  static bool packed_once(const Problem& problem) {
+    return problem.inputs[kInputW].constant != nullptr;
+  }
+
+  static int64_t sums_size(int64_t columns) { return kInteger ? sums_bytes(columns) : 0; }
+  static int64_t panels_bytes(const ConvGeometry& g, int64_t panels) {
+    return sums_size(panels * kPanel) + panels * kPanel * g.K() * static_cast<int64_t>(sizeof(W));
+  }
   static int64_t group_bytes(const ConvParams& p, const ConvGeometry& g) {
-    const int64_t sums = kInteger ? sums_bytes(p.N()) : 0;
-    return sums + round_up(p.N(), kPanel) * g.K() * static_cast<int64_t>(sizeof(W));
+    return panels_bytes(g, ceil_div(p.N(), kPanel));
   }
   static size_t packed_bytes(const Problem& problem) {
     const auto& p = problem.as<ConvParams>();
+    if (!packed_once(problem)) return 0;
     const ConvGeometry g = Lines::geometry(p);
     int64_t bytes = p.group * group_bytes(p, g);
     if constexpr (kFitted) bytes += excess_bytes(weights(problem, g, 0), g.K(), p.N());
     return static_cast<size_t>(bytes);
   }
 
+  static ConvWeights<X> weights(const ConvParams& p, const ConvGeometry& g, const void* w,
+                                int64_t group) {
+    return {static_cast<const X*>(w) + group * p.N() * p.K(), g.Cg, p.taps(), g.run, g.segment};
+  }
   static ConvWeights<X> weights(const Problem& problem, const ConvGeometry& g, int64_t group) {
-    const auto& p = problem.as<ConvParams>();
-    const X* w = static_cast<const X*>(problem.inputs[kInputW].constant) + group * p.N() * p.K();
-    return {w, g.Cg, p.kernel_h * p.kernel_w, g.run, g.segment};
+    return weights(problem.as<ConvParams>(), g, problem.inputs[kInputW].constant, group);
+  }
+  // Panels [first, last) of a group to `to`: column sums (s8), then the panels.
+  static void pack_some(const ConvParams& p, const ConvGeometry& g, const ConvWeights<X>& weights,
+                        int64_t first, int64_t last, char* to) {
+    pack_panels<Isa::kKr>(weights, g.K(), p.N(), first, last,
+                          reinterpret_cast<W*>(to + sums_size((last - first) * kPanel)),
+                          kInteger ? reinterpret_cast<int32_t*>(to) : nullptr);
   }
   // What fitting comes to, from a sample.
   static FitCount fit_count(const Problem& problem, const ConvGeometry& g) {
@@ -81,51 +99,61 @@ struct ConvRows {
 
   static void pack(const Problem& problem, void* packed) {
     const auto& p = problem.as<ConvParams>();
+    if (!packed_once(problem)) return;
     const ConvGeometry g = Lines::geometry(p);
     for (int64_t group = 0; group < p.group; ++group) {
       char* to = static_cast<char*>(packed) + group * group_bytes(p, g);
       if constexpr (kFitted) {
         pack_fitted(weights(problem, g, group), g.K(), p.N(), to);
       } else {
-        pack_panels<Isa::kKr>(weights(problem, g, group), g.K(), p.N(), 0, ceil_div(p.N(), kPanel),
-                              reinterpret_cast<W*>(to + (kInteger ? sums_bytes(p.N()) : 0)),
-                              kInteger ? reinterpret_cast<int32_t*>(to) : nullptr);
+        pack_some(p, g, weights(problem, g, group), 0, ceil_div(p.N(), kPanel), to);
       }
     }
   }
 
+  static ConvBlocks blocks(const Problem& problem, const ConvGeometry& g) {
+    return Lines::blocks(problem.as<ConvParams>(), g, !packed_once(problem));
+  }
   static int64_t tasks(const Problem& problem) {
     const auto& p = problem.as<ConvParams>();
-    const ConvBlocks b = Lines::blocks(p, Lines::geometry(p));
+    const ConvBlocks b = blocks(problem, Lines::geometry(p));
     return p.group * b.m_blocks * b.n_blocks;
   }
+  // Scratch: that of the lines, then what fitted weights need or the packed panels of a task.
   static size_t scratch_bytes(const Problem& problem) {
     const auto& p = problem.as<ConvParams>();
     const ConvGeometry g = Lines::geometry(p);
-    const ConvBlocks b = Lines::blocks(p, g);
-    int64_t bytes = Lines::scratch_bytes(g, b);
-    if constexpr (kFitted) bytes = round_up(bytes, 64) + Isa::side_bytes(b.rows, g.K());
+    const ConvBlocks b = blocks(problem, g);
+    int64_t bytes = round_up(Lines::scratch_bytes(g, b), 64);
+    if constexpr (kFitted) bytes += Isa::side_bytes(b.rows, g.K());
+    if (!packed_once(problem)) bytes += panels_bytes(g, ceil_div(b.panels, b.n_blocks));
     return static_cast<size_t>(bytes);
   }
 
   // Predicted time of preparing lines and pointers. An element costs 0.04 ns to widen or copy, a
   // line about 15 ns, a run of channels that is not a line 4 ns.
-  static double prepare_ns(const ConvParams& p) {
+  static double prepare_ns(const Problem& problem) {
+    constexpr double kPackNs = 4;  // a weight that is packed in the run
+    const auto& p = problem.as<ConvParams>();
     const ConvGeometry g = Lines::geometry(p);
-    const ConvBlocks b = Lines::blocks(p, g);
+    const ConvBlocks b = blocks(problem, g);
+    const double packed = packed_once(problem) ? 0 : static_cast<double>(g.K() * p.N());
     const double pointers = static_cast<double>(g.M()) * 0.5;
     const double lines = static_cast<double>(b.m_blocks) * static_cast<double>(b.lines);
     const double runs = g.step_w > 1 || p.group > 1 ? 4 * static_cast<double>(b.columns) : 15;
     const double line = runs + 0.04 * static_cast<double>(b.columns * g.Cg);
-    return static_cast<double>(p.group) * (pointers + (g.in_place ? 0 : lines * line));
+    return static_cast<double>(p.group) *
+           (pointers + (g.in_place ? 0 : lines * line) + packed * kPackNs);
   }
 
   static void run(const Problem& problem, const Call& call, int64_t begin, int64_t end) {
     const auto& p = problem.as<ConvParams>();
     const ConvGeometry g = Lines::geometry(p);
-    const ConvBlocks b = Lines::blocks(p, g);
+    const ConvBlocks b = blocks(problem, g);
+    const bool once = packed_once(problem);
     const X* x = static_cast<const X*>(call.inputs[kInputX]);
     char* scratch = static_cast<char*>(call.scratch);
+    char* more = scratch + round_up(Lines::scratch_bytes(g, b), 64);
     A* lines = reinterpret_cast<A*>(scratch);
     const A** pointers = reinterpret_cast<const A**>(scratch + Lines::lines_bytes(g, b));
     auto* taps = reinterpret_cast<int64_t*>(pointers + b.rows);
@@ -133,30 +161,48 @@ struct ConvRows {
     const Segments<A> segments{pointers, taps, static_cast<int>(g.taps()), g.segment};
     Epilogue e = make_epilogue(p.epilogue, problem, call, nullptr);
     int64_t last_prepared = -1;
+    int64_t last_packed = -1;
     int64_t m0 = 0;
     int64_t rows = 0;
     for (int64_t task = begin; task < end; ++task) {
-      const int64_t ni = task % b.n_blocks;
-      const int64_t block = task / b.n_blocks;
-      const int64_t group = block % p.group;
-      [[maybe_unused]] const bool fresh = block != last_prepared;
+      // Constant weights: the rows outside, their lines prepared once. Computed ones: the panels.
+      const int64_t in_group = b.m_blocks * b.n_blocks;
+      const int64_t group = once ? task / b.n_blocks % p.group : task / in_group;
+      const int64_t mi = once ? task / b.n_blocks / p.group : task % b.m_blocks;
+      const int64_t ni = once ? task % b.n_blocks : task % in_group / b.m_blocks;
+      const int64_t first = part(b.panels, b.n_blocks, ni);
+      const int64_t last = part(b.panels, b.n_blocks, ni + 1);
+      const int64_t prepared = group * b.m_blocks + mi;
+      [[maybe_unused]] const bool fresh = prepared != last_prepared;
       if (fresh) {
-        rows = Lines::rows_of(g, b, block / p.group, &m0);
+        rows = Lines::rows_of(g, b, mi, &m0);
         if (rows > 0) {
           Lines::prepare(p, g, b, x, group, m0, rows, static_cast<A>(e.x_zero_point), lines,
                          pointers);
         }
+        last_prepared = prepared;
       }
-      last_prepared = block;
       const char* packed = static_cast<const char*>(call.packed) + group * group_bytes(p, g);
-      if (kInteger) e.column_sums = reinterpret_cast<const int32_t*>(packed) - group * p.N();
-      const auto* w = reinterpret_cast<const W*>(packed + (kInteger ? sums_bytes(p.N()) : 0));
-      const int64_t first = part(b.panels, b.n_blocks, ni);
-      const int64_t last = part(b.panels, b.n_blocks, ni + 1);
+      int64_t panels_in_front = 0;  // of the packed ones
+      if (!once) {
+        packed = more;
+        panels_in_front = first;
+        if (task / b.m_blocks != last_packed) {
+          pack_some(p, g, weights(p, g, call.inputs[kInputW], group), first, last, more);
+          last_packed = task / b.m_blocks;
+        }
+      }
+      const int64_t columns = once ? p.N() : (last - first) * kPanel;
+      if (kInteger) {
+        e.column_sums =
+            reinterpret_cast<const int32_t*>(packed) - panels_in_front * kPanel - group * p.N();
+      }
+      const auto* w = reinterpret_cast<const W*>(packed + sums_size(columns)) -
+                      panels_in_front * kPanel * g.K();
       const int64_t at = m0 * p.O + group * p.N();
       if constexpr (kFitted) {
-        Isa::multiply(e, segments, rows, w, p.N(), first, last, group * p.N(), at, p.O,
-                      scratch + round_up(Lines::scratch_bytes(g, b), 64), fresh);
+        Isa::multiply(e, segments, rows, w, p.N(), first, last, group * p.N(), at, p.O, more,
+                      fresh);
       } else {
         multiply<Isa>(e, segments, rows, w, p.N(), first, last, group * p.N(), at, p.O);
       }

@@ -18,8 +18,8 @@ const char* supports_s8(const Problem& problem) {
 
 double cost_ns(const Problem& problem) {
   const auto& p = problem.as<ConvParams>();
-  return kCallNs + kNsPerMac * static_cast<double>(p.B * p.OH * p.OW) * static_cast<double>(p.O) *
-                       static_cast<double>(p.K() + 1);
+  return kCallNs + kNsPerMac * static_cast<double>(p.B * p.OD * p.OH * p.OW) *
+                       static_cast<double>(p.O) * static_cast<double>(p.K() + 1);
 }
 
 double transpose_cost_ns(const Problem& problem) {
@@ -30,7 +30,7 @@ double transpose_cost_ns(const Problem& problem) {
 
 int64_t tasks(const Problem& problem) {  // one row of output pixels each
   const auto& p = problem.as<ConvParams>();
-  return p.B * p.OH;
+  return p.B * p.OD * p.OH;
 }
 
 // T: element of x and w. Acc: uint32_t (modulo 2^32) or float.
@@ -42,9 +42,10 @@ void run(const Problem& problem, const Call& call, int64_t begin, int64_t end) {
   const T* w = static_cast<const T*>(call.inputs[kInputW]);
   const T zero_point = static_cast<T>(p.epilogue.x_zero_point);
   const int64_t Cg = p.C / p.group;
-  const int64_t taps = p.kernel_h * p.kernel_w;
+  const int64_t taps = p.taps();
   for (int64_t task = begin; task < end; ++task) {
-    const int64_t b = task / p.OH;
+    const int64_t b = task / p.OH / p.OD;
+    const int64_t od = task / p.OH % p.OD;
     const int64_t oh = task % p.OH;
     for (int64_t i = 0; i < p.OW * p.O; ++i) {
       const int64_t ow = i / p.O;
@@ -52,10 +53,15 @@ void run(const Problem& problem, const Call& call, int64_t begin, int64_t end) {
       const int64_t c0 = o / p.N() * Cg;
       Acc acc = 0;
       for (int64_t t = 0; t < taps; ++t) {
-        const int64_t ih = oh * p.stride_h - p.pad_h + t / p.kernel_w * p.dilation_h;
+        const int64_t t_d = t / p.kernel_w / p.kernel_h;
+        const int64_t t_h = t / p.kernel_w % p.kernel_h;
+        const int64_t id = od * p.stride_d - p.pad_d + t_d * p.dilation_d;
+        const int64_t ih = oh * p.stride_h - p.pad_h + t_h * p.dilation_h;
         const int64_t iw = ow * p.stride_w - p.pad_w + t % p.kernel_w * p.dilation_w;
-        if (ih < 0 || ih >= p.H || iw < 0 || iw >= p.W) continue;  // padding is real zero
-        const T* pixel = x + ((b * p.H + ih) * p.W + iw) * p.C + c0;
+        if (id < 0 || id >= p.D || ih < 0 || ih >= p.H || iw < 0 || iw >= p.W) {
+          continue;  // padding is real zero
+        }
+        const T* pixel = x + (((b * p.D + id) * p.H + ih) * p.W + iw) * p.C + c0;
         for (int64_t c = 0; c < Cg; ++c) {
           acc += static_cast<Acc>(pixel[c] - zero_point) *
                  static_cast<Acc>(w[(o * Cg + c) * taps + t]);

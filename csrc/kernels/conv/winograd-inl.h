@@ -128,6 +128,7 @@ struct WinogradRows {
   static const char* supports(const Problem& problem) {
     const auto& p = problem.as<ConvParams>();
     if (p.epilogue.integer) return "the operands are s8";
+    if (p.volume) return "it has three spatial dims";
     if (p.kernel_h != 3 || p.kernel_w != 3) return "the kernel is not 3 x 3";
     if (p.stride_h != 1 || p.stride_w != 1 || p.dilation_h != 1 || p.dilation_w != 1) {
       return "strides or dilations are not 1";

@@ -30,6 +30,7 @@ struct DepthwiseRows {
     if (p.epilogue.integer != kInteger) {
       return kInteger ? "the operands are f32" : "the operands are s8";
     }
+    if (p.volume) return "it has three spatial dims";
     if (p.group != p.C || p.O != p.C) return "not one input and one output channel per group";
     return problem.inputs[kInputW].constant != nullptr ? nullptr : "the weights are not constant";
   }

@@ -99,6 +99,7 @@ PYRT_INLINE const char* sparse_refusal(const Problem& problem, const GemmParams&
 PYRT_INLINE const char* sparse_refusal(const Problem& problem, const ConvParams& p) {
   if (problem.inputs[kInputW].constant == nullptr) return "the weights are not constant";
   if (p.group != 1) return "the convolution is grouped";
+  if (p.volume) return "it has three spatial dims";
   return nullptr;
 }
 
