@@ -373,7 +373,7 @@ class Kernel:
         for _ in range(runs):
             steps = self._native.profile(self._feeds, 1)
             times.append(next(s["ns"] for s in steps if s["family"] != "" and s["name"] != ""))
-        return statistics.median(times)
+        return float(statistics.median(times))
 
 
 def _parameters(family: str, count: int) -> list[int]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyruntime.graph import Graph, Node, Value
+from pyruntime.ops import Operator
 from pyruntime.ops.conv import CONV
 from pyruntime.ops.conv_transpose import CONV_TRANSPOSE
 from pyruntime.ops.matmul import MATMUL
@@ -24,6 +25,28 @@ def sole_user(graph: Graph, consumers: Consumers, value: Value) -> Node | None:
     """The one node that reads the value, if it is read once and is no output."""
     users = consumers.get(id(value), [])
     return users[0][0] if len(users) == 1 and not graph.is_output(value) else None
+
+
+def scalar_of(value: Value | None) -> float | None:
+    """The element of a constant that has one."""
+    if value is None or value.constant is None or value.constant.size != 1:
+        return None
+    return float(value.constant.reshape(()))
+
+
+def other_input(node: Node, value: Value) -> Value | None:
+    """The second operand of a binary node."""
+    return node.inputs[1] if node.inputs[0] is value else node.inputs[0]
+
+
+def replace_node(
+    graph: Graph, last: Node, operator: Operator, attributes: Any, inputs: Sequence[Value | None]
+) -> None:
+    """Puts a node that makes the one output of `last` in its place."""
+    fused = graph.make(operator, attributes, inputs, [graph.unique(last.name)], last.name)
+    fused.outputs = [last.outputs[0]]
+    last.outputs[0].producer = fused
+    graph.nodes[graph.nodes.index(last)] = fused
 
 
 def input_at(node: Node, index: int) -> Value | None:

@@ -11,22 +11,11 @@ from pyruntime.graph import DType, Graph, Node, Value
 from pyruntime.ops.activations import SWISH, EluAttributes
 from pyruntime.ops.binary import ADD, DIV, MUL
 from pyruntime.ops.unary import HARD_SWISH, SIGMOID
-from pyruntime.passes._match import Consumers, sole_user
+from pyruntime.passes._match import Consumers, other_input, replace_node, scalar_of, sole_user
 from pyruntime.passes._pass import Pass
 from pyruntime.passes.fuse_epilogue import clip_bounds
 
 _TOLERANCE = 1e-6
-
-
-def _scalar(value: Value | None) -> float | None:
-    if value is None or value.constant is None or value.constant.size != 1:
-        return None
-    return float(value.constant.reshape(()))
-
-
-def _other(node: Node, value: Value) -> Value | None:
-    """The second operand of a binary node."""
-    return node.inputs[1] if node.inputs[0] is value else node.inputs[0]
 
 
 def _shifted(value: Value | None) -> Value | None:
@@ -35,14 +24,14 @@ def _shifted(value: Value | None) -> Value | None:
     if node is None or node.operator is not ADD:
         return None
     for index in (0, 1):
-        if _scalar(node.inputs[index]) == 3.0:
+        if scalar_of(node.inputs[index]) == 3.0:
             return node.inputs[1 - index]
     return None
 
 
 def _is_sixth(node: Node, value: Value) -> bool:
     """Whether the node divides the value by 6."""
-    factor = _scalar(_other(node, value))
+    factor = scalar_of(other_input(node, value))
     if factor is None:
         return False
     if node.operator is DIV:
@@ -64,7 +53,7 @@ def _hard_swish(graph: Graph, consumers: Consumers, clip: Node) -> tuple[Value, 
         user = sole_user(graph, consumers, value)
         if user is None:
             return None
-        if not seen_product and user.operator is MUL and _other(user, value) is x:
+        if not seen_product and user.operator is MUL and other_input(user, value) is x:
             seen_product = True
         elif not seen_sixth and _is_sixth(user, value):
             seen_sixth = True
@@ -79,7 +68,7 @@ def _silu(graph: Graph, consumers: Consumers, sigmoid: Node) -> tuple[Value, Nod
     user = sole_user(graph, consumers, sigmoid.outputs[0])
     if x is None or user is None or user.operator is not MUL:
         return None
-    return (x, user) if _other(user, sigmoid.outputs[0]) is x else None
+    return (x, user) if other_input(user, sigmoid.outputs[0]) is x else None
 
 
 def fuse_activation(graph: Graph) -> bool:
@@ -99,10 +88,7 @@ def fuse_activation(graph: Graph) -> bool:
         if found is None or found[0].dims != found[1].outputs[0].dims:
             continue
         x, last = found
-        fused = graph.make(operator, attributes, [x], [graph.unique(last.name)], last.name)
-        fused.outputs = [last.outputs[0]]
-        last.outputs[0].producer = fused
-        graph.nodes[graph.nodes.index(last)] = fused
+        replace_node(graph, last, operator, attributes, [x])
         changed = True
         consumers = graph.consumers()
     return changed

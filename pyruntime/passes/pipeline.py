@@ -16,6 +16,8 @@ from pyruntime.passes.fold_constants import FOLD_CONSTANTS, FOLD_WEIGHTS
 from pyruntime.passes.fuse_activation import FUSE_ACTIVATION
 from pyruntime.passes.fuse_affine import FUSE_AFFINE
 from pyruntime.passes.fuse_epilogue import FUSE_EPILOGUE
+from pyruntime.passes.fuse_gelu import FUSE_GELU
+from pyruntime.passes.fuse_layer_norm import FUSE_LAYER_NORM
 from pyruntime.passes.identity import IDENTITY
 from pyruntime.passes.integer.between import BETWEEN
 from pyruntime.passes.integer.expand_qlinear import EXPAND_QLINEAR
@@ -31,6 +33,8 @@ FLOAT_PASSES: tuple[Pass, ...] = (
     IDENTITY,  # no-ops would hide neighbours from each other
     COMMON_SUBEXPRESSIONS,  # equal branches become one value with several users
     CANONICALIZE,  # one linear operator and one addition for the fusions
+    FUSE_GELU,
+    FUSE_LAYER_NORM,
     FUSE_ACTIVATION,  # before a piece of the pattern is taken for a bias or a clip
     DEAD_CODE,  # pieces of patterns would count as users
     FUSE_AFFINE,  # needs bare layers: before clips and shortcuts are fused

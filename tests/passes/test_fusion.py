@@ -13,13 +13,14 @@ from pyruntime.graph.verify import verify
 from pyruntime.ops import Operator
 from pyruntime.ops.activations import HARD_SIGMOID
 from pyruntime.ops.batch_normalization import BATCH_NORMALIZATION, BatchNormalizationAttributes
-from pyruntime.ops.binary import ADD, DIV, MUL, SUB
+from pyruntime.ops.binary import ADD, DIV, MUL, POW, SUB
 from pyruntime.ops.clip import CLIP
 from pyruntime.ops.constant_of_shape import CONSTANT_OF_SHAPE, ConstantOfShapeAttributes
 from pyruntime.ops.conv_transpose import CONV_TRANSPOSE, ConvTransposeAttributes
 from pyruntime.ops.identity import IDENTITY
 from pyruntime.ops.matmul import MATMUL, MatMulAttributes
-from pyruntime.ops.unary import RELU, SIGMOID
+from pyruntime.ops.reduce import REDUCE_MEAN, ReduceAttributes
+from pyruntime.ops.unary import ERF, RELU, SIGMOID, SQRT, TANH
 from pyruntime.passes.common_subexpressions import COMMON_SUBEXPRESSIONS
 from pyruntime.passes.pipeline import optimize, optimize_float, run_passes
 from tests.passes.build import Builder, operators, run
@@ -151,6 +152,68 @@ def test_hard_swish_in_pieces(division: str) -> None:
     after = optimize_float(graph)
     assert operators(after) == ["HardSwish"]
     same(graph, after, sample() * 4)
+
+
+@pytest.mark.parametrize("order", ["half last", "half first", "half of x"])
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+def test_gelu_in_pieces(order: str, approximate: str) -> None:
+    b = Builder((3, 8))
+
+    def number(value: float):
+        return b.graph.constant(np.asarray(value, np.float32))
+
+    def node(operator, *inputs):
+        return b.node(operator, None, *inputs).outputs[0]
+
+    if approximate == "none":
+        inner = node(ERF, node(DIV, b.x, number(np.sqrt(2))))
+    else:
+        cube = node(POW, b.x, number(3))
+        total = node(ADD, b.x, node(MUL, cube, number(0.044715)))
+        inner = node(TANH, node(MUL, number(np.sqrt(2 / np.pi)), total))
+    factor = node(ADD, inner, number(1))
+    if order == "half last":
+        y = node(MUL, node(MUL, b.x, factor), number(0.5))
+    elif order == "half first":
+        y = node(MUL, b.x, node(MUL, number(0.5), factor))
+    else:
+        y = node(MUL, node(MUL, b.x, number(0.5)), factor)
+    graph = b.output(y)
+    after = optimize_float(graph)
+    assert operators(after) == ["Gelu"]
+    assert after.nodes[0].attributes.approximate == approximate
+    same(graph, after, sample((3, 8)), 1e-6)
+
+
+def test_another_factor_is_no_gelu() -> None:
+    b = Builder((3, 8))
+    constants = [b.graph.constant(np.asarray(v, np.float32)) for v in (np.sqrt(2), 1, 0.25)]
+    inner = b.node(ERF, None, b.node(DIV, None, b.x, constants[0]).outputs[0]).outputs[0]
+    factor = b.node(ADD, None, inner, constants[1]).outputs[0]
+    product = b.node(MUL, None, b.x, factor).outputs[0]
+    graph = b.output(b.node(MUL, None, product, constants[2]).outputs[0])
+    assert "Gelu" not in operators(optimize_float(graph))
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_layer_norm_in_pieces(affine: bool) -> None:
+    b = Builder((4, 3, 16))
+    axes = b.graph.constant(np.asarray([-1], np.int64))
+
+    def node(operator, *inputs, attributes=None):
+        return b.node(operator, attributes, *inputs).outputs[0]
+
+    d = node(SUB, b.x, node(REDUCE_MEAN, b.x, axes, attributes=ReduceAttributes()))
+    two = b.graph.constant(np.asarray(2, np.float32))
+    square = node(REDUCE_MEAN, node(POW, d, two), axes, attributes=ReduceAttributes())
+    epsilon = b.graph.constant(np.asarray(1e-3, np.float32))
+    y = node(DIV, d, node(SQRT, node(ADD, square, epsilon)))
+    if affine:
+        y = node(ADD, node(MUL, y, b.constant(16)), b.constant(16))
+    graph = b.output(y)
+    after = optimize_float(graph)
+    assert operators(after) == ["LayerNormalization"]
+    same(graph, after, sample((4, 3, 16)), 1e-5)
 
 
 def test_silu_in_pieces_and_gate_of_another_value() -> None:
