@@ -56,6 +56,14 @@ struct Avx2U8 {
     return _mm256_set1_epi32(four);
   }
 
+  // clang 14 keeps broadcasts in registers until it must spill one; this has it load them again.
+  // g++ needs no help: it takes a vector of weights from memory instead.
+  PYRT_INLINE static void keep_in_memory([[maybe_unused]] const uint8_t*& x) {
+#ifdef __clang__
+    asm("" : "+r"(x));
+#endif
+  }
+
   // acc[kRows][16] = init[m * init_step + i] + the product with one panel.
   template <int kRows>
   [[gnu::noinline]] static void tile_of(const uint8_t* const* a, const int64_t* taps, int n_taps,
@@ -83,8 +91,11 @@ struct Avx2U8 {
           const __m256i a1 = broadcast(x[r] + k + 4);
           const __m256i s0 =
               _mm256_add_epi16(_mm256_maddubs_epi16(a0, w00), _mm256_maddubs_epi16(a1, w10));
+          keep_in_memory(x[r]);
+          const __m256i b0 = broadcast(x[r] + k);
+          const __m256i b1 = broadcast(x[r] + k + 4);
           const __m256i s1 =
-              _mm256_add_epi16(_mm256_maddubs_epi16(a0, w01), _mm256_maddubs_epi16(a1, w11));
+              _mm256_add_epi16(_mm256_maddubs_epi16(b0, w01), _mm256_maddubs_epi16(b1, w11));
           c[r][0] += reinterpret_cast<Vector>(_mm256_madd_epi16(s0, ones));
           c[r][1] += reinterpret_cast<Vector>(_mm256_madd_epi16(s1, ones));
         }
