@@ -22,7 +22,7 @@ def is_native(node: Node, defaults: Sequence[str], directions: int) -> bool:
     """Whether the kernels know this variant: f32, constant weights, the usual activations."""
     attributes = node.attributes
     names = [name.lower() for name in attributes.activations]
-    if attributes.batch_first or (names and names != [d.lower() for d in defaults] * directions):
+    if names and names != [d.lower() for d in defaults] * directions:
         return False
     parameters = [optional(node.inputs, index) for index in (1, 2, 3, 7)]
     constant = all(value is None or value.constant is not None for value in parameters)
@@ -42,19 +42,30 @@ def _bias(node: Node, d: int, gates: int, hidden: int) -> tuple[Array, Array | N
     return total.reshape(-1), inner
 
 
-def _state(lowering: Lowering, value: Value | None, d: int, dims: tuple[Dim, ...]) -> Value | None:
-    """[N, H] of direction d of an initial state [D, N, H]."""
+def _state(
+    lowering: Lowering, value: Value | None, d: int, dims: tuple[Dim, ...], axis: int
+) -> Value | None:
+    """[N, H] of direction d of an initial state, [D, N, H] or [N, D, H]: `axis` is that of D."""
     if value is None:
         return None
     if value.constant is not None:
-        return lowering.constant(value.constant[d])
+        return lowering.constant(value.constant.take(d, axis))
     part = value
-    if value.dims[0] != 1:
-        part = lowering.temporary(DType.F32, (1, *dims))
-        lowering.step("slice", [value], [part], starts=[d, 0, 0])
+    if value.dims[axis] != 1:
+        part = lowering.temporary(DType.F32, (*dims[:axis], 1, *dims[axis:]))
+        starts = [d if i == axis else 0 for i in range(3)]
+        lowering.step("slice", [value], [part], starts=starts)
     state = lowering.temporary(DType.F32, dims)
     lowering.step("reshape", [part], [state])
     return state
+
+
+def _swapped(lowering: Lowering, value: Value) -> Value:
+    """Time and batch, the first two axes, exchanged."""
+    first, second, last = value.dims
+    result = lowering.temporary(DType.F32, (second, first, last))
+    lowering.step("transpose", [value], [result], perm=[1, 0, 2])
+    return result
 
 
 def _join(lowering: Lowering, parts: Sequence[Value], axis: int, output: Value) -> None:
@@ -77,6 +88,9 @@ def lower_recurrent(node: Node, lowering: Lowering, backward: Sequence[bool]) ->
     assert r.constant is not None
     lstm, gates = node.operator.name == "LSTM", _GATES[node.operator.name]
     hidden = int(r.constant.shape[2])
+    batch_first = node.attributes.batch_first
+    if batch_first:
+        x = _swapped(lowering, x)
     steps, batch = x.dims[:2]
     state = (batch, hidden)
     results: list[list[Value]] = []
@@ -87,11 +101,11 @@ def lower_recurrent(node: Node, lowering: Lowering, backward: Sequence[bool]) ->
         lowering.step("gemm", operands, [projected], trans_b=True)
         made = [lowering.temporary(DType.F32, (steps, *state))]
         made += [lowering.temporary(DType.F32, state) for _ in range(2 if lstm else 1)]
-        start = _state(lowering, h0, d, state)
+        start = _state(lowering, h0, d, state, int(batch_first))
         common: dict[str, Any] = {"reverse": reverse, "clip": node.attributes.clip}
         weights = lowering.constant(r.constant[d])
         if lstm:
-            cells = _state(lowering, c0, d, state)
+            cells = _state(lowering, c0, d, state, int(batch_first))
             peep = None
             if peepholes is not None and peepholes.constant is not None:
                 peep = lowering.constant(peepholes.constant[d])
@@ -113,4 +127,9 @@ def lower_recurrent(node: Node, lowering: Lowering, backward: Sequence[bool]) ->
             )
         results.append(made)
     for i, output in enumerate(node.outputs):
-        _join(lowering, [made[i] for made in results], 1 if i == 0 else 0, output)
+        parts = [made[i] for made in results]
+        if i == 0 and batch_first:
+            parts = [_swapped(lowering, part) for part in parts]
+        # y [T, D, N, H], states [D, N, H]; or y [N, T, D, H], states [N, D, H].
+        axis = (1 if i == 0 else 0) + int(batch_first)
+        _join(lowering, parts, axis, output)

@@ -275,6 +275,12 @@ def _cases(gates: int, outputs: int) -> tuple[Case, ...]:
             (example(2, 4, 3), *_parameters(gates)[:2]),
             outputs,
         ),
+        Case(
+            "batch-first-bidirectional-state",
+            RecurrentAttributes("bidirectional", batch_first=True),
+            (example(2, 4, 3), *_parameters(gates, 2), lengths, example(2, 2, 5, seed=5)),
+            outputs,
+        ),
         Case("no-steps", RecurrentAttributes(), (example(0, 2, 3), *_parameters(gates)), outputs),
     )
 
@@ -301,6 +307,19 @@ LSTM = _operator(
     ("Sigmoid", "Tanh", "Tanh"),
     (
         *_cases(4, 3),
+        Case(
+            "bidirectional-states-peepholes",
+            RecurrentAttributes("bidirectional", clip=0.9, input_forget=True),
+            (
+                example(4, 2, 3),
+                *_parameters(4, 2),
+                np.asarray([4, 2], np.int32),
+                example(2, 2, 5),
+                example(2, 2, 5, seed=5),
+                example(2, 15, seed=6),
+            ),
+            3,
+        ),
         Case(
             "states-peepholes-coupled",
             RecurrentAttributes(
