@@ -150,6 +150,30 @@ PYRT_TEST(gemm_f16_weights_are_refused_where_they_would_lose) {
   expect(step(1, Role::kActivation).reason_against(kHalves) != nullptr, "computed weights");
 }
 
+// Few rows with computed weights: rows of w longer and shorter than what is walked in parts, and
+// every remainder of columns and of K.
+PYRT_TEST(gemm_f32_few_rows_rows) {
+  Random random(9);
+  const Shape shapes[] = {{1, 1030, 70}, {2, 2100, 33}, {3, 513, 65}, {4, 600, 1},
+                          {5, 77, 19},   {6, 1024, 40}, {7, 21, 30},  {8, 50, 12}};
+  for (const Shape& s : shapes) {
+    for (int variant = 0; variant < 8; ++variant) {
+      const bool trans_b = (variant & 1) != 0;
+      const int64_t batch = (variant & 2) != 0 ? 3 : 1;
+      Step step("gemm");
+      step.input(random.f32({batch, s.M, s.K}));
+      step.input(random.f32(trans_b ? std::vector{batch, s.N, s.K} : std::vector{batch, s.K, s.N}));
+      step.set("trans_b", int64_t{trans_b});
+      if ((variant & 4) != 0) {
+        step.input(random.f32({s.N}), Role::kConstant).absent();
+        step.input(random.f32({batch, s.M, s.N})).set("lo", -0.5).set("hi", 0.75);
+      }
+      step.output(DType::kF32, {batch, s.M, s.N});
+      step.check_rows(name_of(s, "few rows"), 2e-6, 1 + std::sqrt(double(s.K)));
+    }
+  }
+}
+
 PYRT_TEST(gemm_f32_nan_and_infinity_pass_the_clamp) {
   Random random(4);
   Tensor a = random.f32({7, 3});

@@ -15,8 +15,8 @@
 //     static void finish(const Epilogue& e, const Acc* acc, int ldacc, int rows, int columns,
 //                        int64_t n, int64_t at, int64_t ldy);
 //     // Optional: tile() and finish() at once for panels whose columns all exist, without the way
-//     // over acc, where finishes_tiles(e).
-//     static bool finishes_tiles(const Epilogue& e);
+//     // over acc.
+//     static constexpr bool kFinishesTiles = true;
 //     static void finished_tile(const Epilogue& e, int rows, int panels, .. as tile() .., int64_t
 //     K,
 //                               int64_t n, int64_t at, int64_t ldy);
@@ -133,9 +133,7 @@ void multiply(const Epilogue& e, const Segments<typename Isa::A>& a, int64_t row
   const int64_t tiles = ceil_div(rows, Isa::kMr);
   if (tiles == 0) return;
   const int64_t wide = Isa::panels(static_cast<int>(ceil_div(rows, tiles)));
-  constexpr bool kCanFinish = requires { Isa::finishes_tiles(e); };
-  bool finishes = false;
-  if constexpr (kCanFinish) finishes = Isa::finishes_tiles(e);
+  constexpr bool kCanFinish = requires { Isa::kFinishesTiles; };
   // A block goes panel by panel, all tiles each. Where a tile's rows fit L1 and all panels L2, tile
   // by tile, so that y is written in long runs: 10 % at 512 x 512 x 64.
   constexpr int64_t kTileBytes = 8 * 1024;
@@ -153,7 +151,7 @@ void multiply(const Epilogue& e, const Segments<typename Isa::A>& a, int64_t row
         const int64_t m = part(rows, tiles, tile);
         const int height = static_cast<int>(part(rows, tiles, tile + 1) - m);
         if constexpr (kCanFinish) {
-          if (finishes && (panel + width) * kPanel <= N) {
+          if ((panel + width) * kPanel <= N) {
             Isa::finished_tile(e, height, static_cast<int>(width), a.rows + m, a.taps, a.n_taps,
                                a.segment, w + panel * kPanel * K, K, channel + panel * kPanel,
                                at + m * ldy + panel * kPanel, ldy);

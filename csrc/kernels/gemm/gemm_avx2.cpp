@@ -2,13 +2,16 @@
 // s8 exactly by vpmaddwd, or by vpmaddubsw on fitted weights.
 #include "kernels/gemm/fitted_avx2-inl.h"
 #include "kernels/gemm/gemm_avx2-inl.h"
+#include "kernels/gemm/gemm_direct_avx2-inl.h"
 #include "kernels/gemm/gemm_rows-inl.h"
 
 namespace pyrt {
 namespace {
 
 constexpr double kCallNs = 60;
-constexpr double kPackNs = 0.5;  // per weight that is packed in the run
+// Per weight that is packed in the run.
+constexpr double kPackS8Ns = 0.5;
+constexpr double kPackF32Ns = 0.25;
 
 template <class Isa>
 double cost_ns(const Problem& problem) {
@@ -22,8 +25,24 @@ double cost_ns(const Problem& problem) {
   const auto batch = static_cast<double>(p.batch);
   double ns =
       kCallNs + batch * product_ns(rates, static_cast<double>(p.M), N, K, !Rows::in_place(p));
-  if (!Rows::packed_once(problem)) ns += batch * N * K * kPackNs;
+  if (!Rows::packed_once(problem)) ns += batch * N * K * (Rows::kInteger ? kPackS8Ns : kPackF32Ns);
   return ns;
+}
+
+double direct_ns(const Problem& problem) {
+  constexpr double kMacsPerNs = 35;
+  constexpr double kLongRows = 1.6;  // rows of w that are walked in parts
+  constexpr double kOutputNs = 0.4;
+  const auto& p = problem.as<GemmParams>();
+  const double weights = static_cast<double>(p.N) * static_cast<double>(p.K);
+  const auto M = static_cast<double>(p.M);
+  const auto batch = static_cast<double>(p.batch);
+  const double by_macs = M * weights / kMacsPerNs;
+  const bool long_rows = !p.trans_b && p.N >= Avx2Direct::kLongRow;
+  const double by_weights =
+      4 * weights / read_bytes_per_ns(4 * weights * batch) * (long_rows ? kLongRows : 1);
+  return kCallNs + batch * (40 + M * static_cast<double>(p.N) * kOutputNs +
+                            (by_macs > by_weights ? by_macs : by_weights));
 }
 
 const char* supports_halves(const Problem& problem) {
@@ -74,6 +93,18 @@ constexpr Row kRows[] = {
     row<Avx2F32>("gemm_f32_f32_f32_6x16x1_avx2", Exactness::kFast, "gemm_f32_nr16"),
     row<Avx2F16>("gemm_f32_f16_f32_6x16x1_avx2", Exactness::kFast, "gemm_f16_nr16",
                  supports_halves),
+    {.name = "gemm_f32_direct_f32_6x16x1_avx2",
+     .family = "gemm",
+     .exactness = Exactness::kFast,
+     .features = kPresetAvx2,
+     .mr = Avx2Direct::kMr,
+     .nr = kPanel,
+     .kr = 1,
+     .supports = Avx2Direct::supports,
+     .cost_ns = direct_ns,
+     .tasks = Avx2Direct::tasks,
+     .scratch_bytes = Avx2Direct::scratch_bytes,
+     .run = Avx2Direct::run},
     row<Avx2S8>("gemm_s8_s8_s32_6x16x2_avx2", Exactness::kExact, "gemm_s8_nr16kr2"),
     fitted_row(),
 };

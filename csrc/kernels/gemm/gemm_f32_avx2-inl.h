@@ -36,9 +36,9 @@ struct F32Tile {
   float lo, hi;
 };
 
-PYRT_INLINE __m256 load_weights(const float* from) { return _mm256_load_ps(from); }
+PYRT_INLINE __m256 load_weights(const float* from) { return _mm256_loadu_ps(from); }
 PYRT_INLINE __m256 load_weights(const uint16_t* from) {
-  return _mm256_cvtph_ps(_mm_load_si128(reinterpret_cast<const __m128i*>(from)));
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
 }
 
 template <class Weight>
@@ -81,35 +81,40 @@ struct Avx2Float {
     transpose_f32(a, M, K, rows, out, K);
   }
 
-  // Prefetches for panel p at k. One row of f32 reads 4 streams fast enough unaided. Of halves one
-  // row needs a line every other k: even k for even panels, odd k for odd ones.
-  template <int kRows, int kPanels>
-  PYRT_INLINE static void fetch(const W* w, int64_t K, int64_t k, int p) {
-    w += kAhead * kPanel;
-    if (kRows > 1) {
-      _mm_prefetch(w + p * kPanel * K, _MM_HINT_T0);
+  // Prefetches for panel p at k. One row of packed f32 reads 4 streams fast enough unaided. Of
+  // halves one row needs a line every other k: even k for even panels, odd k for odd ones.
+  template <int kRows, int kPanels, bool kDirect>
+  PYRT_INLINE static void fetch(const W* ahead, int64_t panel_step, int64_t k, int p) {
+    if (kRows > 1 || kDirect) {
+      _mm_prefetch(ahead + p * panel_step, _MM_HINT_T0);
     } else if (kHalf && kPanels > 1 && p < kPanels / 2) {
-      _mm_prefetch(w + (2 * p + (k & 1)) * kPanel * K, _MM_HINT_T0);
+      _mm_prefetch(ahead + (2 * p + (k & 1)) * panel_step, _MM_HINT_T0);
     }
   }
 
-  template <int kRows, int kPanels>
-  [[gnu::noinline]] static void tile_of(const F32Tile& t, const W* w, int64_t K) {
+  // w: 16 columns at each k, `step` elements from k to k (16 where packed) and `panel_step` from
+  // panel to panel.
+  template <int kRows, int kPanels, bool kDirect>
+  [[gnu::noinline]] static void tile_of(const F32Tile& t, const W* w, int64_t direct_step,
+                                        int64_t panel_step) {
+    const int64_t step = kDirect ? direct_step : kPanel;
     // Broadcasts stay for all panels where the registers suffice, else they are loaded for each.
     constexpr bool kKeep = kPanels > 1 && 2 * kRows * kPanels + kRows + 2 <= 16;
+    // Weights as they lie are fetched along their row: the next tiles want them.
+    const int64_t ahead = kDirect ? (kRows == 1 ? 1 : 4) * kPanels * kPanel : kAhead * step;
     F32x8 c[kRows][2 * kPanels] = {};
     for (int tap = 0; tap < t.n_taps; ++tap) {
       const float* x[kRows];
 #pragma GCC unroll 6
       for (int r = 0; r < kRows; ++r) x[r] = t.a[r] + t.taps[tap];
-      for (int64_t k = 0; k < t.segment; ++k, w += kPanel) {
+      for (int64_t k = 0; k < t.segment; ++k, w += step) {
         __m256 one[kKeep ? kRows : 1];
 #pragma GCC unroll 4
         for (int p = 0; p < kPanels; ++p) {
           // clang 14 would keep the broadcasts and spill accumulators instead.
           if (!kKeep && p > 0) asm volatile("" ::: "memory");
-          const W* from = w + p * kPanel * K;
-          fetch<kRows, kPanels>(w, K, k, p);
+          const W* from = w + p * panel_step;
+          fetch<kRows, kPanels, kDirect>(w + ahead, panel_step, k, p);
           const __m256 w0 = load_weights(from);
           const __m256 w1 = load_weights(from + 8);
 #pragma GCC unroll 6
@@ -154,28 +159,30 @@ struct Avx2Float {
     }
   }
 
-  static void tile_with(int rows, int panels, const F32Tile& t, const W* w, int64_t K) {
+  template <bool kDirect>
+  static void tile_with(int rows, int panels, const F32Tile& t, const W* w, int64_t step,
+                        int64_t panel_step) {
     switch (rows * 8 + panels) {
       case 1 * 8 + 1:
-        return tile_of<1, 1>(t, w, K);
+        return tile_of<1, 1, kDirect>(t, w, step, panel_step);
       case 1 * 8 + 2:
-        return tile_of<1, 2>(t, w, K);
+        return tile_of<1, 2, kDirect>(t, w, step, panel_step);
       case 1 * 8 + 4:
-        return tile_of<1, 4>(t, w, K);
+        return tile_of<1, 4, kDirect>(t, w, step, panel_step);
       case 2 * 8 + 1:
-        return tile_of<2, 1>(t, w, K);
+        return tile_of<2, 1, kDirect>(t, w, step, panel_step);
       case 2 * 8 + 2:
-        return tile_of<2, 2>(t, w, K);
+        return tile_of<2, 2, kDirect>(t, w, step, panel_step);
       case 3 * 8 + 1:
-        return tile_of<3, 1>(t, w, K);
+        return tile_of<3, 1, kDirect>(t, w, step, panel_step);
       case 3 * 8 + 2:
-        return tile_of<3, 2>(t, w, K);
+        return tile_of<3, 2, kDirect>(t, w, step, panel_step);
       case 4 * 8 + 1:
-        return tile_of<4, 1>(t, w, K);
+        return tile_of<4, 1, kDirect>(t, w, step, panel_step);
       case 5 * 8 + 1:
-        return tile_of<5, 1>(t, w, K);
+        return tile_of<5, 1, kDirect>(t, w, step, panel_step);
       default:
-        return tile_of<6, 1>(t, w, K);
+        return tile_of<6, 1, kDirect>(t, w, step, panel_step);
     }
   }
 
@@ -194,32 +201,42 @@ struct Avx2Float {
                     nullptr,
                     -__builtin_inff(),
                     __builtin_inff()};
-    tile_with(rows, panels, t, w, K);
+    tile_with<false>(rows, panels, t, w, kPanel, kPanel * K);
   }
   static void finish(const Epilogue& e, const float* acc, int ldacc, int rows, int columns,
                      int64_t n, int64_t at, int64_t ldy) {
     finish_f32_avx2(e, acc, ldacc, rows, columns, n, at, ldy);
   }
 
-  static bool finishes_tiles(const Epilogue& e) {
-    return e.residual == nullptr || e.params.residual == DType::kF32;
-  }
+  static constexpr bool kFinishesTiles = true;
   static void finished_tile(const Epilogue& e, int rows, int panels, const float* const* a,
                             const int64_t* taps, int n_taps, int64_t segment, const W* w, int64_t K,
                             int64_t n, int64_t at, int64_t ldy) {
+    const F32Tile t = finished(e, a, taps, n_taps, segment, n, at, ldy);
+    tile_with<false>(rows, panels, t, w, kPanel, kPanel * K);
+  }
+  // The same with w as it lies: 16 * panels columns of rows `ldw` apart.
+  // Rows of a from their element k on, K of them.
+  static void direct_tile(const Epilogue& e, int rows, int panels, const float* const* a, int64_t k,
+                          int64_t K, const W* w, int64_t ldw, int64_t n, int64_t at, int64_t ldy) {
+    const F32Tile t = finished(e, a, &k, 1, K, n, at, ldy);
+    tile_with<true>(rows, panels, t, w, ldw, kPanel);
+  }
+
+  static F32Tile finished(const Epilogue& e, const float* const* a, const int64_t* taps, int n_taps,
+                          int64_t segment, int64_t n, int64_t at, int64_t ldy) {
     const auto* bias = static_cast<const float*>(e.bias);
-    const auto* residual = static_cast<const float*>(e.residual);
-    const F32Tile t{a,
-                    taps,
-                    n_taps,
-                    segment,
-                    static_cast<float*>(e.y) + at,
-                    ldy,
-                    bias == nullptr ? kNoBias : bias + n,
-                    residual == nullptr ? nullptr : residual + at,
-                    e.params.lo,
-                    e.params.hi};
-    tile_with(rows, panels, t, w, K);
+    const auto* residual = static_cast<const float*>(e.residual);  // f32 as the accumulators
+    return {a,
+            taps,
+            n_taps,
+            segment,
+            static_cast<float*>(e.y) + at,
+            ldy,
+            bias == nullptr ? kNoBias : bias + n,
+            residual == nullptr ? nullptr : residual + at,
+            e.params.lo,
+            e.params.hi};
   }
 };
 

@@ -12,19 +12,15 @@ namespace {
 
 // to[j * ldt + i] = from[i * ldf + j] for i, j < 8.
 PYRT_INLINE void transpose_8x8(const float* from, int64_t ldf, float* to, int64_t ldt) {
-  __m256 half[8];  // rows i and i + 4 of four columns, side by side
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) {
-#pragma GCC unroll 2
-    for (int h = 0; h < 2; ++h) {
-      const __m128 upper = _mm_loadu_ps(from + i * ldf + 4 * h);
-      const __m128 lower = _mm_loadu_ps(from + (i + 4) * ldf + 4 * h);
-      half[4 * h + i] = _mm256_insertf128_ps(_mm256_castps128_ps256(upper), lower, 1);
-    }
-  }
 #pragma GCC unroll 2
   for (int h = 0; h < 2; ++h) {
-    const __m256* r = half + 4 * h;
+    __m256 r[4];  // row i beside row i + 4, four columns each
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      const __m128 upper = _mm_loadu_ps(from + i * ldf + 4 * h);
+      const __m128 lower = _mm_loadu_ps(from + (i + 4) * ldf + 4 * h);
+      r[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(upper), lower, 1);
+    }
     const __m256 t0 = _mm256_unpacklo_ps(r[0], r[1]);
     const __m256 t1 = _mm256_unpackhi_ps(r[0], r[1]);
     const __m256 t2 = _mm256_unpacklo_ps(r[2], r[3]);
