@@ -42,6 +42,11 @@ int64_t peak_maddubs(int64_t n) {
   return n * COUNT * 32;
 }
 
+int64_t peak_dpbusd(int64_t n) {
+  LOOP(ALL, "%{vex%} vpdpbusd %%ymm0, %%ymm1, %%ymm\\i\n")
+  return n * COUNT * 32;
+}
+
 int64_t peak_fma512(int64_t n) {
   LOOP(ALL, "vfmadd231ps %%zmm0, %%zmm1, %%zmm\\i\n")
   return n * COUNT * 16;

@@ -153,8 +153,11 @@ def net_lines(shapes: Shapes) -> list[str]:
         for net, count in next(iter(subjects.values()))["extra_info"].get("nets", {}).items():
             for name, entry in subjects.items():
                 sums[net, dtype][name] += count * median(entry)
-            peers = [median(entry) for name, entry in subjects.items() if is_peer(name)]
-            sums[net, dtype]["best of each layer"] += count * min(peers, default=0.0)
+            peers = {name: entry for name, entry in subjects.items() if is_peer(name)}
+            right = {n: e for n, e in peers.items() if not e["extra_info"].get("wrong_by")}
+            for what, some in (("best", peers), ("best right", right)):
+                times = [median(entry) for entry in some.values()]
+                sums[net, dtype][f"{what} of each layer"] += count * min(times, default=0.0)
     lines = []
     for (net, dtype), times in sums.items():
         own = times.pop(BASE, 0.0)

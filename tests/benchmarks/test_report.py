@@ -49,5 +49,6 @@ def test_ratios_are_those_of_the_medians(tmp_path: Path) -> None:
     best = "against the best peer 2.50x, worst 2.50x; against the best that is right 3.00x"
     assert f"- s8: geometric mean {best}, worst 3.00x." in text
     sums = "other 15 ms (2.50x), slow 18 ms (3.00x), best of each layer 15 ms (2.50x)"
-    assert f"- Sum over net, s8: pyruntime 6 ms, {sums}." in text
+    right = "best right of each layer 18 ms (3.00x)"
+    assert f"- Sum over net, s8: pyruntime 6 ms, {sums}, {right}." in text
     assert "Provisional: the machine was busy (load 9.0)" in text
