@@ -52,6 +52,9 @@ const Conv kConvs[] = {{1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1},
                        {3, 24, 17, 11, 8, 2, 2, 5, 3, 1, 1},
                        {2, 8, 9, 9, 24, 1, 1, 2, 1, 1, 2},
                        {1, 8, 12, 14, 24, 3, 4, 2, 0, 1, 1},
+                       // a last panel of 8 columns
+                       {2, 16, 6, 7, 24, 1, 1, 1, 0, 1, 1},
+                       {1, 5, 9, 9, 8, 3, 3, 2, 1, 1, 1},
                        // Winograd: whole and partial tiles, unequal paddings below, several blocks
                        {1, 8, 4, 4, 8, 3, 3, 1, 0, 1, 1},
                        {2, 24, 9, 14, 40, 3, 3, 1, 1, 1, 1},
@@ -111,7 +114,7 @@ PYRT_TEST(conv_f32_rows) {
       if (variant > 1) step.input(random.f32(c.y())).set("lo", 0.0).set("hi", 1.5);
       step.output(DType::kF32, c.y());
       const double K = static_cast<double>(c.C / c.group * c.kernel_h * c.kernel_w);
-      step.check_rows(c.name(), 2e-6, 1 + std::sqrt(K));
+      step.check_rows(c.name(), 4e-6, 1 + std::sqrt(K));  // Winograd, and the sum it is held to
     }
   }
 }

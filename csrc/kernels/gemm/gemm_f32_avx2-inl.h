@@ -238,6 +238,40 @@ struct Avx2Float {
             e.params.lo,
             e.params.hi};
   }
+
+  // A last panel of 8 columns would leave half of each tile idle: rows are taken by 8 instead,
+  // whose 8 chains of 4 cycles just fill the two units. Packed weights are read with gaps.
+  static constexpr int kHalfRows = 8;
+  [[gnu::noinline]] static void half_tile(const Epilogue& e, const float* const* a,
+                                          const int64_t* taps, int n_taps, int64_t segment,
+                                          const W* w, int64_t n, int64_t at, int64_t ldy) {
+    F32x8 c[kHalfRows] = {};
+    for (int tap = 0; tap < n_taps; ++tap) {
+      const float* x[kHalfRows];
+#pragma GCC unroll 8
+      for (int r = 0; r < kHalfRows; ++r) x[r] = a[r] + taps[tap];
+      for (int64_t k = 0; k < segment; ++k, w += kPanel) {
+        const __m256 weights = load_weights(w);
+#pragma GCC unroll 8
+        for (int r = 0; r < kHalfRows; ++r) {
+          c[r] = reinterpret_cast<F32x8>(_mm256_fmadd_ps(_mm256_broadcast_ss(x[r] + k), weights,
+                                                         reinterpret_cast<__m256>(c[r])));
+        }
+      }
+    }
+    const auto* bias = static_cast<const float*>(e.bias);
+    const F32x8 shift = *reinterpret_cast<const F32x8u*>(bias == nullptr ? kNoBias : bias + n);
+    const auto* residual = static_cast<const float*>(e.residual);
+    const __m256 lo = _mm256_set1_ps(e.params.lo);
+    const __m256 hi = _mm256_set1_ps(e.params.hi);
+#pragma GCC unroll 8
+    for (int r = 0; r < kHalfRows; ++r, at += ldy) {
+      c[r] += shift;
+      if (residual != nullptr) c[r] += *reinterpret_cast<const F32x8u*>(residual + at);
+      const __m256 raised = _mm256_max_ps(lo, reinterpret_cast<__m256>(c[r]));
+      _mm256_storeu_ps(static_cast<float*>(e.y) + at, _mm256_min_ps(hi, raised));
+    }
+  }
 };
 
 using Avx2F32 = Avx2Float<float>;
