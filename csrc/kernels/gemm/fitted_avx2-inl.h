@@ -23,10 +23,10 @@ namespace {
   // A tile of few rows is bound by reading 128 bytes of weights a step.
   const double by_macs = rows * panels * steps * 1.1;
   const double by_weights = tiles * panels * steps * 2.2;
-  const double groups = static_cast<double>(larger(20, round_up(M, kExcessRows / 2)));
+  const double groups = static_cast<double>(larger(kExcessRows, round_up(M, kExcessRows / 2)));
   double excess = groups * static_cast<double>(fit.chains) * kChainNs;
   if (fit.entries > 0) excess += groups * (steps * 0.4 + panels * 1.2);
-  const double wide = rows * panels * steps * 2.0;
+  const double wide = panels * steps * (rows * 2.0 + tiles * 1.1);
   const double dense = by_macs > by_weights ? by_macs : by_weights;
   return tiles * panels * 8 + rows * static_cast<double>(K) * 0.03 +
          (dense + excess < wide ? dense + excess : wide);
