@@ -28,13 +28,11 @@ constexpr auto kSpin = std::chrono::microseconds(20);
 // Work for each waking: the caller then loses 5 % at most.
 constexpr double kWakeNs = 80e3;
 constexpr uint32_t kOpen = 1u << 31;
-constexpr int kChunksPerThread = 4;  // evens out threads that start late or run on a slower core
 
 struct Job {
   ThreadPool::Function function = nullptr;
   const void* context = nullptr;
   int64_t tasks = 0;
-  int64_t chunk = 1;
   int threads = 0;
 };
 
@@ -68,11 +66,15 @@ State& state() {
 
 void forget_workers() { g_state.store(nullptr, std::memory_order_release); }
 
+// Half of a thread's share of what is left, so that threads that start late or run on a slower core
+// find small pieces at the end.
 void take_chunks(State& s, const Job& job, int slot) {
-  for (;;) {
-    const int64_t begin = s.next.fetch_add(job.chunk, std::memory_order_relaxed);
-    if (begin >= job.tasks) return;
-    job.function(job.context, slot, begin, std::min(begin + job.chunk, job.tasks));
+  int64_t begin = s.next.load(std::memory_order_relaxed);
+  while (begin < job.tasks) {
+    const int64_t count = std::max<int64_t>((job.tasks - begin) / (2 * job.threads), 1);
+    if (!s.next.compare_exchange_weak(begin, begin + count, std::memory_order_relaxed)) continue;
+    job.function(job.context, slot, begin, begin + count);
+    begin = s.next.load(std::memory_order_relaxed);
   }
 }
 
@@ -162,8 +164,7 @@ void ThreadPool::run(int threads, int64_t tasks, double cost_ns, Function functi
       return;
     }
   }
-  const int64_t chunks = static_cast<int64_t>(threads) * kChunksPerThread;
-  s.job = {function, context, tasks, std::max<int64_t>((tasks + chunks - 1) / chunks, 1), threads};
+  s.job = {function, context, tasks, threads};
   s.next.store(0, std::memory_order_relaxed);
   s.gate.store(kOpen, std::memory_order_release);
   s.epoch.fetch_add(1, std::memory_order_release);
