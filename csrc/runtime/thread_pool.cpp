@@ -36,15 +36,23 @@ struct Job {
   int threads = 0;
 };
 
+// A run of tasks.
+struct alignas(64) Part {
+  std::atomic<int64_t> next{0};  // first task nobody took
+  int64_t end = 0;
+};
+constexpr int kMaxParts = 64;
+int parts_of(int threads) { return std::min(threads, kMaxParts); }
+
 // All that the workers share. Never freed: after fork() the child leaves the parent's behind, since
 // its threads are gone and its locks are in an unknown state.
 struct State {
-  std::mutex start;                          // guards `workers` while threads are started
-  std::atomic<int> workers{0};               // threads that exist
-  std::atomic_flag busy;                     // held by the caller whose job is open
-  double asleep_ns = 0;                      // work since the last waking; guarded by `busy`
-  Job job;                                   // written while `busy` is held and the gate is closed
-  alignas(64) std::atomic<int64_t> next{0};  // first task nobody took
+  std::mutex start;             // guards `workers` while threads are started
+  std::atomic<int> workers{0};  // threads that exist
+  std::atomic_flag busy;        // held by the caller whose job is open
+  double asleep_ns = 0;         // work since the last waking; guarded by `busy`
+  Job job;                      // written while `busy` is held and the gate is closed
+  Part parts[kMaxParts];
   alignas(64) std::atomic<uint32_t> gate{
       0};                                 // kOpen while workers may join, plus the number that did
   alignas(64) std::atomic<int> epoch{0};  // counts jobs; sleeping workers wait on it
@@ -66,15 +74,23 @@ State& state() {
 
 void forget_workers() { g_state.store(nullptr, std::memory_order_release); }
 
-// Half of a thread's share of what is left, so that threads that start late or run on a slower core
-// find small pieces at the end.
-void take_chunks(State& s, const Job& job, int slot) {
-  int64_t begin = s.next.load(std::memory_order_relaxed);
-  while (begin < job.tasks) {
-    const int64_t count = std::max<int64_t>((job.tasks - begin) / (2 * job.threads), 1);
-    if (!s.next.compare_exchange_weak(begin, begin + count, std::memory_order_relaxed)) continue;
-    job.function(job.context, slot, begin, begin + count);
-    begin = s.next.load(std::memory_order_relaxed);
+// Every thread begins with its own part of the tasks, the same whenever the step runs: what it
+// wrote last time, or in the step before, is in its caches. Then it helps the others. It takes half
+// of what is left of a part, so that threads that start late or run on a slower core leave small
+// pieces.
+void take_tasks(State& s, const Job& job, int slot) {
+  const int parts = parts_of(job.threads);
+  for (int i = 0; i < parts; ++i) {
+    Part& part = s.parts[(slot + i) % parts];
+    int64_t begin = part.next.load(std::memory_order_relaxed);
+    while (begin < part.end) {
+      const int64_t count = std::max<int64_t>((part.end - begin) / 2, 1);
+      if (!part.next.compare_exchange_weak(begin, begin + count, std::memory_order_relaxed)) {
+        continue;
+      }
+      job.function(job.context, slot, begin, begin + count);
+      begin = part.next.load(std::memory_order_relaxed);
+    }
   }
 }
 
@@ -84,7 +100,7 @@ void join(State& s, int slot) {
   while ((seen & kOpen) != 0) {
     if (!s.gate.compare_exchange_weak(seen, seen + 1, std::memory_order_acq_rel)) continue;
     // The job cannot change before everybody who joined has left.
-    if (slot < s.job.threads) take_chunks(s, s.job, slot);
+    if (slot < s.job.threads) take_tasks(s, s.job, slot);
     s.gate.fetch_sub(1, std::memory_order_release);
     return;
   }
@@ -165,12 +181,16 @@ void ThreadPool::run(int threads, int64_t tasks, double cost_ns, Function functi
     }
   }
   s.job = {function, context, tasks, threads};
-  s.next.store(0, std::memory_order_relaxed);
+  const int parts = parts_of(threads);
+  for (int i = 0; i < parts; ++i) {
+    s.parts[i].next.store(tasks * i / parts, std::memory_order_relaxed);
+    s.parts[i].end = tasks * (i + 1) / parts;
+  }
   s.gate.store(kOpen, std::memory_order_release);
   s.epoch.fetch_add(1, std::memory_order_release);
   if (wake) s.epoch.notify_all();
-  take_chunks(s, s.job, 0);
-  // Nobody may join from here on; those who did are in their last chunk.
+  take_tasks(s, s.job, 0);
+  // Nobody may join from here on; those who did are in their last tasks.
   s.gate.fetch_and(~kOpen, std::memory_order_acq_rel);
   for (int spins = 0; s.gate.load(std::memory_order_acquire) != 0; ++spins) {
     if (spins < 4096) {
