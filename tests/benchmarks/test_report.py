@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def entry(subject: str, median: float, **info: Any) -> dict[str, Any]:
     return {
         "name": f"bench_gemm[{subject}]",
+        "fullname": f"bench_gemm.py::bench_gemm[{subject}]",
         "group": "M16-N32-K64",
         "stats": {"median": median},
         "extra_info": {"subject": subject, "dtype": "s8", **info},
@@ -41,7 +42,9 @@ def test_ratios_are_those_of_the_medians(tmp_path: Path) -> None:
     }
     path = tmp_path / "bench.json"
     path.write_text(json.dumps(data))
-    report = [sys.executable, ROOT / "benchmarks" / "report.py", path, "-o", tmp_path]
+    disturbed = tmp_path / "disturbed.json"
+    disturbed.write_text(json.dumps({**data, "benchmarks": [entry("other", 9e-3)]}))
+    report = [sys.executable, ROOT / "benchmarks" / "report.py", disturbed, path, "-o", tmp_path]
     subprocess.run(report, check=True, capture_output=True)
     text = (tmp_path / "some-cpu-avx2.md").read_text()
     times = "2 ms | 12.3 | 87 % maddwd | 2.50x | 5 ms (2.50x) \\* | 6 ms (3.00x)"
@@ -51,4 +54,5 @@ def test_ratios_are_those_of_the_medians(tmp_path: Path) -> None:
     sums = "other 15 ms (2.50x), slow 18 ms (3.00x), best of each layer 15 ms (2.50x)"
     right = "best right of each layer 18 ms (3.00x)"
     assert f"- Sum over net, s8: pyruntime 6 ms, {sums}, {right}." in text
+    assert "best of 2 passes" in text
     assert "Provisional: the machine was busy (load 9.0)" in text
