@@ -52,6 +52,27 @@ PYRT_TEST(softmax_agrees_with_double) {
   }
 }
 
+PYRT_TEST(softmax_of_special_values) {
+  const float infinity = INFINITY;
+  for (const float special : {NAN, infinity, -infinity}) {
+    for (const int64_t at : {0, 5, 40}) {
+      for (const int64_t log : {0, 1}) {
+        Tensor x = empty(DType::kF32, {1, 41});
+        for (int i = 0; i < 41; ++i) x.data<float>()[i] = static_cast<float>(i % 7);
+        x.data<float>()[at] = special;
+        Step step("softmax");
+        step.set("log", log).input(x).output(DType::kF32, {1, 41});
+        const Tensor y = step.scalar_output();
+        const bool lost = special != -infinity;
+        for (int i = 0; i < 41; ++i) {
+          expect(std::isnan(y.data<float>()[i]) == lost, "softmax of a special value");
+        }
+        if (!lost) step.check_rows("softmax of -infinity");
+      }
+    }
+  }
+}
+
 PYRT_TEST(norm_rows) {
   Random random(3);
   for (const Ints& dims : {Ints{7}, {3, 768}, {5, 33}, {2, 3, 15}, {4, 1}, {64, 100}, {2, 0}}) {

@@ -3,10 +3,11 @@
 // every CPU has one), no libm, no table. Written once over F (lanes-inl.h), so the scalar and the
 // vector version are the same algorithm.
 //
-// Largest errors over all floats (tests/kernels/test_canonical_math.cpp asserts them): exp, log,
-// tanh, erf, softplus, sin, cos and pow 2 ulp, sigmoid 2.25; gelu and silu 1.5e-7 max(1, |x|). IEEE
-// limits hold: exp(-inf) = 0, log(0) = -inf, log(-1) = NaN, NaN in gives NaN out. The sign and
-// payload of a NaN are not part of the contract.
+// Largest errors over all floats (tests/kernels/canonical_math_test.cpp asserts them): exp, log,
+// erf, softplus, sin, cos and pow 2 ulp, sigmoid 2.25, tanh 2.5; gelu, gelu_tanh and silu 1.5e-7
+// max(1, |x|). IEEE limits hold: exp(-inf) = 0, log(0) = -inf, log(-1) = NaN, NaN in gives NaN out.
+// Where exp is a part of another function (of softmax too), results below 1.22e-38 are 0. The sign
+// and payload of a NaN are not part of the contract.
 //
 // The polynomials are weighted minimax fits (Lawson iteration on 4000 Chebyshev nodes) of the
 // functions named beside them, rounded to float.
@@ -54,14 +55,32 @@ PYRT_INLINE F exp(F x) {
   return (p * power_of_two(half)) * power_of_two(n - half);
 }
 
+// n ln 2 + r = x as reduce_exp, for x <= 0, and 2^n: the bias of the exponent is added with the
+// number that rounds. A NaN gives an r that is one.
+template <class F>
+PYRT_INLINE F reduce_nonpositive(F x, F* power) {
+  const F biased = x * 1.44269504f + 12583039.0f;  // 1.5 * 2^23 + 127
+  const F n = biased - 12583039.0f;
+  *power = from_bits<F>(to_bits(biased) << 23);
+  return (x - n * 0.693359375f) - n * -2.12194440e-4f;
+}
+
+// e^x for x <= 0; 0 where that is below 1.22e-38. A third cheaper than exp().
+template <class F>
+PYRT_INLINE F exp_nonpositive(F x) {
+  F power;
+  const F r = reduce_nonpositive(x, &power);
+  const F p = (r * r * exp_tail(r) + r) + 1.0f;
+  return select(x < -87.3f, splat<F>(0.0f), p * power);
+}
+
 // e^x - 1 for x <= 0, without cancellation near 0.
 template <class F>
 PYRT_INLINE F expm1_negative(F x) {
   x = select(x < -30.0f, splat<F>(-30.0f), x);
-  F n;
-  const F r = reduce_exp(x, &n);
-  const F scale = power_of_two(n);
-  return scale * (r * r * exp_tail(r) + r) + (scale - 1.0f);
+  F power;
+  const F r = reduce_nonpositive(x, &power);
+  return power * (r * r * exp_tail(r) + r) + (power - 1.0f);
 }
 
 template <class F>
@@ -102,26 +121,18 @@ PYRT_INLINE F log1p_unit(F z) {
   return log(u) + (z - (u - 1.0f)) / u;
 }
 
+// (1 - z) / (1 + z) with z = e^-2|x|, by z - 1, which does not cancel.
 template <class F>
 PYRT_INLINE F tanh(F x) {
-  const F t = abs_of(x);
-  const F s = x * x;
-  F p = s * 2.064662054e-03f + -8.091964759e-03f;  // (tanh(x) - x) / x^3, up to 0.65
-  p = p * s + 2.166634426e-02f;
-  p = p * s + -5.394056439e-02f;
-  p = p * s + 1.333315820e-01f;
-  p = p * s + -3.333332837e-01f;
-  const F small = p * s * x + x;
-  const F large = 1.0f - 2.0f / (exp(t + t) + 1.0f);
-  const F y = copy_sign(select(t < 0.625f, small, large), x);
-  return select(x != x, x, y);
+  const F z_1 = expm1_negative(abs_of(x) * -2.0f);
+  return copy_sign(z_1 / (z_1 + 2.0f), x);
 }
 
 template <class F>
 PYRT_INLINE F sigmoid(F x) {
-  const F z = exp(-abs_of(x));
+  const F z = exp_nonpositive(-abs_of(x));
   const F y = select(x < 0.0f, z, splat<F>(1.0f)) / (z + 1.0f);
-  return select(x != x, x, y);
+  return select(x != x, x, y);  // the NaN itself: its sign would depend on the compiler
 }
 
 template <class F>
@@ -142,20 +153,31 @@ PYRT_INLINE F erf(F x) {
   q = q * u + 1.061590463e-01f;
   q = q * u + 6.351980567e-01f;
   q = q * u + 1.286370754e-01f;
-  const F large = 1.0f - exp(-(q * u + u));
+  const F large = 1.0f - exp_nonpositive(-(q * u + u));
   const F y = copy_sign(select(t < 0.927f, small, large), x);
   return select(x != x, x, y);
 }
 
+// x Phi(x): Phi(-t) = e^(t p(t)) / 2, and p goes to minus infinity beyond the range it was fitted
+// on.
 template <class F>
 PYRT_INLINE F gelu(F x) {
-  return (x * 0.5f) * (erf(x * 0.707106781f) + 1.0f);
+  const F t = abs_of(x);
+  F p = t * -1.618463287e-06f + 2.338527190e-05f;  // log(erfc(t / sqrt(2))) / t, 0 to 7
+  p = p * t + -1.118003652e-04f;
+  p = p * t + -1.328787765e-04f;
+  p = p * t + 4.939966494e-03f;
+  p = p * t + -3.641352584e-02f;
+  p = p * t + -3.182919942e-01f;
+  p = p * t + -7.978859075e-01f;
+  const F tail = exp_nonpositive(p * t) * 0.5f;
+  return x * select(x < 0.0f, tail, 1.0f - tail);
 }
 
+// x / 2 (1 + tanh(u)) = x sigmoid(2 u) with u = sqrt(2 / pi) (x + 0.044715 x^3)
 template <class F>
 PYRT_INLINE F gelu_tanh(F x) {
-  const F inner = (x + x * x * x * 0.044715f) * 0.797884561f;
-  return (x * 0.5f) * (tanh(inner) + 1.0f);
+  return x * sigmoid(x * (x * x * 0.0713548163f + 1.59576912f));
 }
 
 template <class F>
@@ -165,7 +187,7 @@ PYRT_INLINE F silu(F x) {
 
 template <class F>
 PYRT_INLINE F softplus(F x) {
-  const F y = select(x > 0.0f, x, splat<F>(0.0f)) + log1p_unit(exp(-abs_of(x)));
+  const F y = select(x > 0.0f, x, splat<F>(0.0f)) + log1p_unit(exp_nonpositive(-abs_of(x)));
   return select(x != x, x, y);
 }
 

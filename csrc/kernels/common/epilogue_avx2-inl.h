@@ -204,7 +204,8 @@ PYRT_INLINE __m256i quantize_pair(const int32_t* acc0, const int32_t* acc1, cons
                                       int columns, int64_t n, int64_t at, int64_t ldy) {
   const ColumnMask mask = column_mask(columns);
   const ChannelVectors v = load_channels(e, n, mask);
-  if (columns == 16 && e.params.has_scale && e.residual == nullptr && e.params.output == DType::kS8) {
+  if (columns == 16 && e.params.has_scale && e.residual == nullptr &&
+      e.params.output == DType::kS8) {
     quantize_rows(e, v, acc, ldacc, rows, at, ldy);
     return;
   }

@@ -34,11 +34,11 @@ struct LaneSum {
 };
 
 // Sum of map(x[i]), where map works on F, and each(i, map(x[i]), count) sees every value on the
-// way: it may store it. The elements of the last, partial vector are loaded as `fill`.
+// way: it may store it. The elements of the last, partial vector are loaded as `fill`. `sum` holds
+// what came before, a multiple of kVirtualLanes elements.
 template <class F, class Map, class Each>
-PYRT_INLINE float sum_lanes(const float* x, int64_t n, float fill, const Map& map,
-                            const Each& each) {
-  LaneSum<F> sum;
+PYRT_INLINE float sum_lanes(const float* x, int64_t n, float fill, const Map& map, const Each& each,
+                            LaneSum<F> sum = {}) {
   int64_t i = 0;
   for (; i + kVirtualLanes <= n; i += kVirtualLanes) {
     for (int k = 0; k < LaneSum<F>::kParts; ++k) {
@@ -77,20 +77,6 @@ PYRT_INLINE void map_lanes(float* y, const float* x, int64_t n, const Map& map) 
 template <class F>
 PYRT_INLINE F load_count(const float* from, int64_t count, float fill) {
   return count == kLanes<F> ? load<F>(from) : load_part<F>(from, count, fill);
-}
-
-// Maximum by numpy's rule (a NaN wins); the order does not matter.
-template <class F>
-PYRT_INLINE float max_lanes(const float* x, int64_t n) {
-  F most = splat<F>(-__builtin_inff());
-  int64_t i = 0;
-  for (; i + kLanes<F> <= n; i += kLanes<F>) most = maximum(most, load<F>(x + i));
-  if (i < n) most = maximum(most, load_part<F>(x + i, n - i, -__builtin_inff()));
-  float lane[kLanes<F>];
-  store(lane, most);
-  float result = lane[0];
-  for (int64_t k = 1; k < kLanes<F>; ++k) result = maximum(result, lane[k]);
-  return result;
 }
 
 }  // namespace

@@ -48,43 +48,76 @@ using IntOf = typename LaneTraits<F>::Int;
 template <class F>
 constexpr int64_t kLanes = static_cast<int64_t>(sizeof(F) / sizeof(float));
 
+// Of the two halves of F, where it is a Pair (pair-inl.h): copying it as one would go through
+// memory.
+template <class F>
+concept IsPair = requires(F x) {
+  x.lo;
+};
+
 template <class F>
 PYRT_INLINE F splat(float value) {
-  F result = {};
-  return result + value;  // 0 + value: only the sign of a zero is lost, see splat_exact
+  if constexpr (IsPair<F>) {
+    return {splat<decltype(F::lo)>(value), splat<decltype(F::lo)>(value)};
+  } else {
+    F result = {};
+    return result + value;  // 0 + value: only the sign of a zero is lost, see splat_exact
+  }
 }
 
 template <class F>
 PYRT_INLINE UintOf<F> to_bits(F value) {
-  UintOf<F> result;
-  __builtin_memcpy(&result, &value, sizeof(value));
-  return result;
+  if constexpr (IsPair<F>) {
+    return {to_bits(value.lo), to_bits(value.hi)};
+  } else {
+    UintOf<F> result;
+    __builtin_memcpy(&result, &value, sizeof(value));
+    return result;
+  }
 }
 
 template <class F>
 PYRT_INLINE F from_bits(UintOf<F> bits) {
-  F result;
-  __builtin_memcpy(&result, &bits, sizeof(bits));
-  return result;
+  if constexpr (IsPair<F>) {
+    return {from_bits<decltype(F::lo)>(bits.lo), from_bits<decltype(F::lo)>(bits.hi)};
+  } else {
+    F result;
+    __builtin_memcpy(&result, &bits, sizeof(bits));
+    return result;
+  }
 }
 
 // Every bit of `value`, NaN payloads and the sign of zero included.
 template <class F>
 PYRT_INLINE F splat_exact(float value) {
-  UintOf<F> bits = {};
-  return from_bits<F>(bits | to_bits(value));
+  if constexpr (IsPair<F>) {
+    return {splat_exact<decltype(F::lo)>(value), splat_exact<decltype(F::lo)>(value)};
+  } else {
+    UintOf<F> bits = {};
+    return from_bits<F>(bits | to_bits(value));
+  }
 }
 
 template <class F>
 PYRT_INLINE F load(const float* from) {
-  F result;
-  __builtin_memcpy(&result, from, sizeof(result));
-  return result;
+  if constexpr (IsPair<F>) {
+    using V = decltype(F::lo);
+    return {load<V>(from), load<V>(from + kLanes<V>)};
+  } else {
+    F result;
+    __builtin_memcpy(&result, from, sizeof(result));
+    return result;
+  }
 }
 
 template <class F>
 PYRT_INLINE void store(float* to, F value) {
-  __builtin_memcpy(to, &value, sizeof(value));
+  if constexpr (IsPair<F>) {
+    store(to, value.lo);
+    store(to + kLanes<decltype(F::lo)>, value.hi);
+  } else {
+    __builtin_memcpy(to, &value, sizeof(value));
+  }
 }
 
 // The first n < kLanes<F> elements; the other lanes hold `fill`.

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "kernels/common/loops-inl.h"
+#include "kernels/common/pair-inl.h"
 #include "kernels/elementwise/elementwise_ops-inl.h"
 
 namespace pyrt {
@@ -11,6 +12,8 @@ namespace {
 
 template <class F>
 struct Vectorized {
+  using Wide = typename WideOf<F>::Type;
+
   template <ElementwiseOp kOp>
   struct Unary {
     static void run(const Piece& p) {
@@ -18,6 +21,8 @@ struct Vectorized {
       float* y = static_cast<float*>(p.y);
       const float alpha = p.alpha, beta = p.beta;
       int64_t i = 0;
+      for (; i + kLanes<Wide> <= p.n; i += kLanes<Wide>)
+        store(y + i, unary<kOp>(load<Wide>(x + i), alpha, beta));
       for (; i + kLanes<F> <= p.n; i += kLanes<F>)
         store(y + i, unary<kOp>(load<F>(x + i), alpha, beta));
       if (i < p.n)

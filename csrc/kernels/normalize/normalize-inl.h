@@ -6,6 +6,7 @@
 #include "kernels/common/canonical_math-inl.h"
 #include "kernels/common/lane_sums-inl.h"
 #include "kernels/common/loops-inl.h"
+#include "kernels/common/pair-inl.h"
 #include "kernels/normalize/normalize.h"
 
 namespace pyrt {
@@ -22,23 +23,72 @@ PYRT_INLINE int64_t tasks_of(int64_t rows, int64_t per_task) {
 }
 PYRT_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
+// The largest element. A NaN is passed over: it reaches the result through the sum.
+template <class F>
+PYRT_INLINE float largest(const float* x, int64_t n) {
+  const auto larger = [](F a, F b) { return select(b > a, b, a); };
+  const F least = splat<F>(-__builtin_inff());
+  F part[4] = {least, least, least, least};  // chains: a comparison waits for the one before
+  int64_t i = 0;
+  for (; i + 4 * kLanes<F> <= n; i += 4 * kLanes<F>) {
+    for (int k = 0; k < 4; ++k) part[k] = larger(part[k], load<F>(x + i + k * kLanes<F>));
+  }
+  for (; i < n; i += kLanes<F>) {
+    part[0] = larger(
+        part[0], load_count<F>(x + i, n - i < kLanes<F> ? n - i : kLanes<F>, -__builtin_inff()));
+  }
+  float lane[kLanes<F>];
+  store(lane, larger(larger(part[0], part[1]), larger(part[2], part[3])));
+  float most = lane[0];
+  for (int64_t k = 1; k < kLanes<F>; ++k) most = lane[k] > most ? lane[k] : most;
+  return most;
+}
+
+// Adds vector `first` and those behind it in the order of the elements.
+template <class F>
+PYRT_INLINE void add_parts(LaneSum<F>* sum, F value, int first) {
+  F& part = sum->part[first % LaneSum<F>::kParts];
+  part = part + value;
+}
+template <class F, class V>
+PYRT_INLINE void add_parts(LaneSum<F>* sum, Pair<V> value, int first) {
+  add_parts(sum, value.lo, first);
+  add_parts(sum, value.hi, first + static_cast<int>(kLanes<V> / kLanes<F>));
+}
+
+// Sum of e^(x - most); y, where given, receives the terms.
+template <class F>
+PYRT_INLINE float exp_sum(float* y, const float* x, int64_t n, float most) {
+  using Wide = typename WideOf<F>::Type;
+  static_assert(kLanes<Wide> % kVirtualLanes == 0);
+  LaneSum<F> sum;
+  int64_t i = 0;
+  for (; i + kLanes<Wide> <= n; i += kLanes<Wide>) {
+    const Wide value = canonical::exp_nonpositive(load<Wide>(x + i) - most);
+    if (y != nullptr) store(y + i, value);
+    add_parts(&sum, value, 0);
+  }
+  const auto map = [most](F v) { return canonical::exp_nonpositive(v - most); };
+  const auto keep = [y, i](int64_t at, F value, int64_t count) {
+    if (y == nullptr) return;
+    if (count == kLanes<F>) {
+      store(y + i + at, value);
+    } else {
+      store_part(y + i + at, value, count);
+    }
+  };
+  return sum_lanes<F>(x + i, n - i, 0.0f, map, keep, sum);
+}
+
 template <class F>
 PYRT_INLINE void softmax_row(float* y, const float* x, int64_t n, bool log) {
-  const float most = max_lanes<F>(x, n);
-  const auto shifted_exp = [most](F v) { return canonical::exp(v - most); };
+  const float most = largest<F>(x, n);
   if (log) {
-    const float log_sum = canonical::log(sum_lanes<F>(x, n, 0.0f, shifted_exp));
+    const float log_sum = canonical::log(exp_sum<F>(nullptr, x, n, most));
     map_lanes<F>(y, x, n, [most, log_sum](F v, int64_t, int64_t) { return (v - most) - log_sum; });
     return;
   }
-  const float sum = sum_lanes<F>(x, n, 0.0f, shifted_exp, [y](int64_t at, F value, int64_t count) {
-    if (count == kLanes<F>) {
-      store(y + at, value);
-    } else {
-      store_part(y + at, value, count);
-    }
-  });
-  const float inverse = 1.0f / sum;
+  const float inverse = 1.0f / exp_sum<F>(y, x, n, most);
   map_lanes<F>(y, y, n, [inverse](F v, int64_t, int64_t) { return v * inverse; });
 }
 
@@ -48,15 +98,15 @@ PYRT_INLINE void softmax_columns(float* y, const float* x, int64_t n, int64_t in
                                  bool log) {
   const auto at = [&](int64_t i) { return load_count<F>(x + i * inner, count, 0.0f); };
   F most = splat<F>(-__builtin_inff());
-  for (int64_t i = 0; i < n; ++i) most = maximum(most, at(i));
+  for (int64_t i = 0; i < n; ++i) most = select(at(i) > most, at(i), most);
   F lane[kVirtualLanes] = {};
   for (int64_t i = 0; i < n; ++i)
-    lane[i % kVirtualLanes] = lane[i % kVirtualLanes] + canonical::exp(at(i) - most);
+    lane[i % kVirtualLanes] = lane[i % kVirtualLanes] + canonical::exp_nonpositive(at(i) - most);
   const F sum = add_tree(lane);
   const F inverse = 1.0f / sum, log_sum = canonical::log(sum);
   for (int64_t i = 0; i < n; ++i) {
     const F shifted = at(i) - most;
-    const F value = log ? shifted - log_sum : canonical::exp(shifted) * inverse;
+    const F value = log ? shifted - log_sum : canonical::exp_nonpositive(shifted) * inverse;
     if (count == kLanes<F>) {
       store(y + i * inner, value);
     } else {
