@@ -71,6 +71,7 @@ PYRT_INLINE Blocking make_blocking(int64_t M, int64_t N, int64_t K, int64_t a_by
   constexpr int64_t kBlockBytes = 160 * 1024;
   constexpr int64_t kTaskMacs =
       1 << 18;  // a few microseconds: what a hand-over between threads costs
+  constexpr int64_t kTaskWeights = 1 << 16;  // as long, read from L3
   Blocking b;
   b.panels = ceil_div(N, kPanel);
   int64_t tiles = larger(1, smaller(kMaxTiles, kBlockBytes / larger(1, a_bytes * mr)));
@@ -81,7 +82,16 @@ PYRT_INLINE Blocking make_blocking(int64_t M, int64_t N, int64_t K, int64_t a_by
   b.block_rows = ceil_div(ceil_div(larger(M, 1), unit), b.m_blocks) * unit;
   const double macs = static_cast<double>(M) * static_cast<double>(N) * static_cast<double>(K);
   const int64_t wanted = macs > 16.0 * kTaskMacs ? 16 : static_cast<int64_t>(macs / kTaskMacs) + 1;
-  b.n_blocks = larger(1, smaller(ceil_div(wanted, b.m_blocks), ceil_div(b.panels, 4)));
+  // Few rows are bound by reading weights, and take up to 4 panels at once: whole groups of them.
+  const int64_t groups = ceil_div(b.panels, 4);
+  const int64_t by_weights = M <= 3 ? smaller(16, N * K / kTaskWeights) : 0;
+  b.n_blocks = larger(1, smaller(ceil_div(larger(wanted, by_weights), b.m_blocks), groups));
+  for (int64_t n = b.n_blocks; M <= 3 && 2 * n > b.n_blocks; --n) {
+    if (groups % n == 0) {
+      b.n_blocks = n;
+      break;
+    }
+  }
   return b;
 }
 
