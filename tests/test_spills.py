@@ -21,6 +21,7 @@ STACK = re.compile(r"\[[^\]]*\brsp\b")
 STACK_OR_FRAME = re.compile(r"\[[^\]]*\br[sb]p\b")
 FUNCTION = re.compile(r"^[0-9a-f]+ <(.+)>:$")
 INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\s+(.+?)\s*$")
+ENDS = re.compile(r"(jmp|ret)\b")  # nothing follows
 JUMP = re.compile(r"^j\w+\s+([0-9a-f]+)\b")
 
 
@@ -48,20 +49,50 @@ def functions(object_file: Path) -> Iterator[tuple[str, list[Instruction]]]:
         yield name, body
 
 
-def innermost_loops(body: list[Instruction]) -> list[list[Instruction]]:
-    """What lies between a jump back and its target, where no such stretch lies inside it."""
-    first = body[0].address
-    spans = set()
-    for instruction in body:
+def successors(body: list[Instruction]) -> list[list[int]]:
+    """Of each instruction, the indices of those that may follow it in the function."""
+    index = {instruction.address: i for i, instruction in enumerate(body)}
+    following = []
+    for i, instruction in enumerate(body):
         jump = JUMP.match(instruction.text)
-        if jump and first <= int(jump[1], 16) <= instruction.address:
-            spans.add((int(jump[1], 16), instruction.address))
-    inner = [
-        span
-        for span in spans
-        if not any(o != span and span[0] <= o[0] and o[1] <= span[1] for o in spans)
-    ]
-    return [[i for i in body if begin <= i.address <= end] for begin, end in sorted(inner)]
+        after = [i + 1] if i + 1 < len(body) and not ENDS.match(instruction.text) else []
+        target = index.get(int(jump[1], 16)) if jump else None
+        following.append(after if target is None else [*after, target])
+    return following
+
+
+def reached(start: int, edges: dict[int, list[int]]) -> set[int]:
+    found, waiting = {start}, [start]
+    while waiting:
+        for i in edges.get(waiting.pop(), ()):
+            if i not in found:
+                found.add(i)
+                waiting.append(i)
+    return found
+
+
+def innermost_loops(body: list[Instruction]) -> list[list[Instruction]]:
+    """Loops without another in them.
+
+    A loop is what lies on a way from the target of a jump back to that jump. A jump back that
+    cannot be reached from its target only joins two ways.
+    """
+    following = successors(body)
+    loops: list[set[int]] = []
+    for last, after in enumerate(following):
+        for first in (i for i in after if i <= last):
+            forward = {
+                i: [k for k in following[i] if first <= k <= last] for i in range(first, last + 1)
+            }
+            backward: dict[int, list[int]] = {}
+            for i, targets in forward.items():
+                for k in targets:
+                    backward.setdefault(k, []).append(i)
+            ahead = reached(first, forward)
+            if last in ahead:
+                loops.append(ahead & reached(last, backward))
+    inner = [loop for loop in loops if not any(other < loop for other in loops)]
+    return [[body[i] for i in sorted(loop)] for loop in inner]
 
 
 def spills(object_file: Path) -> tuple[int, list[str]]:
