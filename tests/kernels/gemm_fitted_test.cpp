@@ -94,6 +94,18 @@ PYRT_TEST(gemm_fitted_long_products) {
   check(Pattern::kBell, random, 34, 17, 20001, 0);
 }
 
+// Products of a batch with transposed activations are separate ones that share the scratch.
+PYRT_TEST(gemm_fitted_batches) {
+  Random random(35);
+  for (const int64_t M : {7, 40}) {
+    Step step("gemm");
+    step.input(random.s8({3, 24, M}));
+    step.input(weights(Pattern::kBell, random, 24, 40, false), Role::kConstant);
+    step.set("trans_a", int64_t{1}).set("x_zero_point", int64_t{3});
+    step.output(DType::kS32, {3, M, 40}).check_rows("batch of transposed activations");
+  }
+}
+
 PYRT_TEST(gemm_fitted_quantizes) {
   Random random(33);
   for (const int64_t M : {1, 2, 15, 17, 40}) {

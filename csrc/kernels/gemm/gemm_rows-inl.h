@@ -176,7 +176,7 @@ struct GemmRows {
     int64_t panels_in_front = 0;  // of the packed ones
     Epilogue e = make_epilogue(p.epilogue, problem, call, nullptr);
     int64_t last_rows = -1;
-    [[maybe_unused]] int64_t last_multiplied = -1;
+    [[maybe_unused]] int64_t last_multiplied = -1;  // block of rows, over all products
     int64_t last_panels = -1;
     for (int64_t task = begin; task < end; ++task) {
       // Static weights: the row block outside, its activations prepared once. Computed weights: the
@@ -215,9 +215,10 @@ struct GemmRows {
       const W* panels = w - panels_in_front * kPanel * K;
       const int64_t at = (product * p.M + m0) * p.N;
       if constexpr (kFitted) {
+        const int64_t multiplied = product * b.m_blocks + mi;
         multiply_matrix<Isa>(e, block, K, rows, panels, K, p.N, first, last, 0, at, p.N,
-                             scratch + activation_bytes(problem), mi != last_multiplied);
-        last_multiplied = mi;
+                             scratch + activation_bytes(problem), multiplied != last_multiplied);
+        last_multiplied = multiplied;
       } else {
         multiply_matrix<Isa>(e, block, K, rows, panels, K, p.N, first, last, 0, at, p.N);
       }
