@@ -22,9 +22,12 @@ double ulp_of(double value) {
   return std::ldexp(1.0, std::max(exponent - 24, -149));
 }
 
+// What may be 0 where the result lies below the normal floats: functions that hold an exp.
+enum class Tiny { kExact, kZero };
+
 // |f - reference| <= ulps and, if given, <= absolute * max(1, |x|) instead.
 void check(const char* name, float (*f)(float), double (*reference)(double), double ulps,
-           double absolute = 0) {
+           double absolute = 0, Tiny tiny = Tiny::kExact) {
   double worst = 0;
   float worst_x = 0;
   for (uint64_t bits = 0; bits < (1ull << 32); bits += kStride) {
@@ -43,8 +46,7 @@ void check(const char* name, float (*f)(float), double (*reference)(double), dou
       expect(edge, std::string(name) + "(" + std::to_string(x) + ") is " + std::to_string(y));
       continue;
     }
-    // Functions that hold an exp give 0 below the normal floats.
-    if (y == 0 && std::abs(want) < 1.22e-38) continue;
+    if (tiny == Tiny::kZero && y == 0 && std::abs(want) < 1.22e-38) continue;
     const double unit = absolute > 0 ? absolute * std::max(1.0, std::abs(double{x})) : ulp_of(want);
     const double error = std::abs(double{y} - want) / unit;
     if (error > worst) {
@@ -66,7 +68,7 @@ PYRT_TEST(canonical_functions_keep_their_bounds) {
       "log", [](float x) { return canonical::log(x); }, [](double x) { return std::log(x); }, 1.0);
   check(
       "tanh", [](float x) { return canonical::tanh(x); }, [](double x) { return std::tanh(x); },
-      2.5);
+      1.5);
   check(
       "erf", [](float x) { return canonical::erf(x); }, [](double x) { return std::erf(x); }, 1.5);
   check(
@@ -75,10 +77,11 @@ PYRT_TEST(canonical_functions_keep_their_bounds) {
       "cos", canonical::cos, [](double x) { return std::cos(x); }, 0.51);
   check(
       "sigmoid", [](float x) { return canonical::sigmoid(x); },
-      [](double x) { return 1 / (1 + std::exp(-x)); }, 2.25);
+      [](double x) { return 1 / (1 + std::exp(-x)); }, 2.25, 0, Tiny::kZero);
   check(
       "softplus", [](float x) { return canonical::softplus(x); },
-      [](double x) { return std::fmax(x, 0) + std::log1p(std::exp(-std::abs(x))); }, 2.0);
+      [](double x) { return std::fmax(x, 0) + std::log1p(std::exp(-std::abs(x))); }, 2.0, 0,
+      Tiny::kZero);
   check(
       "gelu", [](float x) { return canonical::gelu(x); },
       [](double x) { return x * 0.5 * (1 + std::erf(x * M_SQRT1_2)); }, 0, 1.5e-7);
@@ -90,7 +93,7 @@ PYRT_TEST(canonical_functions_keep_their_bounds) {
       0, 1.5e-7);
   check(
       "exp_nonpositive", [](float x) { return x > 0 ? 1.0f : canonical::exp_nonpositive(x); },
-      [](double x) { return x > 0 ? 1.0 : std::exp(x); }, 1.0);
+      [](double x) { return x > 0 ? 1.0 : std::exp(x); }, 1.0, 0, Tiny::kZero);
   check(
       "silu", [](float x) { return canonical::silu(x); },
       [](double x) { return x / (1 + std::exp(-x)) + 0 * x; }, 0, 1.5e-7);

@@ -114,7 +114,8 @@ PYRT_TEST(conv_f32_rows) {
       if (variant > 1) step.input(random.f32(c.y())).set("lo", 0.0).set("hi", 1.5);
       step.output(DType::kF32, c.y());
       const double K = static_cast<double>(c.C / c.group * c.kernel_h * c.kernel_w);
-      step.check_rows(c.name(), 4e-6, 1 + std::sqrt(K));  // Winograd, and the sum it is held to
+      step.allow("winograd", 2);  // docs/numerics.md
+      step.check_rows(c.name(), 2e-6, 1 + std::sqrt(K));
     }
   }
 }

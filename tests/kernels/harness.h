@@ -69,6 +69,8 @@ class Step {
   // `tolerance` is relative to `magnitude` (the size of sums before cancellation) and used for fast
   // rows only.
   void check_rows(const std::string& label, double tolerance = 0, double magnitude = 1);
+  // Rows whose name contains the text may err `factor` times as much.
+  void allow(const std::string& part_of_name, double factor);
   // The output of the scalar row, to be compared with an independent reference.
   Tensor scalar_output();
   // The output of the row so named, and why it does not support the step (null: it does). Where the
@@ -88,6 +90,7 @@ class Step {
   std::vector<bool> present_;
   std::vector<bool> constant_;
   std::vector<Tensor> outputs_;
+  std::vector<std::pair<std::string, double>> allowances_;
   std::vector<std::pair<std::string, AttributeValue>> attributes_;
   std::vector<Operand> input_operands_;
   std::vector<Operand> output_operands_;

@@ -46,10 +46,8 @@ struct PanelExcess {
 
 inline constexpr int64_t kFittedMaxK = int64_t{1} << 25;  // k * kExcessRows fits s32
 
-// What fitting comes to: for cost and `inspect`.
+// What the excess comes to.
 struct FitCount {
-  int64_t groups = 0;   // of four weights, padding left out
-  int64_t failing = 0;  // of them
   int64_t entries = 0, chains = 0;
 };
 
@@ -119,9 +117,7 @@ void fit_column(const Weights& weights, int64_t K, int64_t n, FitCount* count, c
       for (int64_t i = 0; i < inside; ++i) w[i] = weights(k + i, n);
     }
     for (int g = 0; g < 2; ++g) {
-      ++count->groups;
       if (group_fits(w, g)) continue;
-      ++count->failing;
       const auto emit = [&](int i, int32_t excess) {
         const bool begins = cutter.add(excess);
         count->chains += begins ? 1 : 0;
@@ -162,12 +158,7 @@ FitCount count_fitted(const Weights& weights, int64_t K, int64_t N) {
   FitCount total;
   for (int64_t n = 0; n < N; n += kPanel) {
     const FitCount panel = count_columns(weights, K, n, smaller(n + kPanel, N));
-    total.groups += panel.groups;
-    if (better_wide(panel, K)) {
-      total.failing += panel.groups;  // none of them takes the fast path
-      continue;
-    }
-    total.failing += panel.failing;
+    if (better_wide(panel, K)) continue;
     total.entries += panel.entries;
     total.chains += panel.chains;
   }
@@ -187,14 +178,12 @@ FitCount sample_fitted(const Weights& weights, int64_t K, int64_t N) {
     const int64_t n = panel * kPanel;
     const int64_t last = smaller(n + kPanel, N);
     const FitCount count = count_columns(weights, K, n, last);
-    total.groups += count.groups;
-    total.failing += count.failing;
     total.entries += count.entries;
     total.chains += count.chains;
     columns += last - n;
   }
   const auto scale = [&](int64_t value) { return columns == 0 ? 0 : value * N / columns; };
-  return {scale(total.groups), scale(total.failing), scale(total.entries), scale(total.chains)};
+  return {scale(total.entries), scale(total.chains)};
 }
 
 PYRT_INLINE int64_t headers_bytes(int64_t N) {

@@ -10,6 +10,7 @@
 
 #include "kernels/common/epilogue_avx2-inl.h"
 #include "kernels/gemm/fitted-inl.h"
+#include "kernels/gemm/pack_f32_avx2-inl.h"
 
 namespace pyrt {
 namespace {
@@ -257,36 +258,12 @@ struct Avx2U8 {
     }
   }
 
-  // Rows r of 8 become columns.
-  PYRT_INLINE static void transpose8(const float* from, int64_t step, float* to, int64_t to_step) {
-    __m256 a[8], b[8];
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
-      const __m256 even = _mm256_load_ps(from + 2 * i * step);
-      const __m256 odd = _mm256_load_ps(from + (2 * i + 1) * step);
-      a[2 * i] = _mm256_unpacklo_ps(even, odd);
-      a[2 * i + 1] = _mm256_unpackhi_ps(even, odd);
-    }
-#pragma GCC unroll 2
-    for (int i = 0; i < 2; ++i) {
-      b[4 * i] = _mm256_shuffle_ps(a[4 * i], a[4 * i + 2], 0x44);
-      b[4 * i + 1] = _mm256_shuffle_ps(a[4 * i], a[4 * i + 2], 0xee);
-      b[4 * i + 2] = _mm256_shuffle_ps(a[4 * i + 1], a[4 * i + 3], 0x44);
-      b[4 * i + 3] = _mm256_shuffle_ps(a[4 * i + 1], a[4 * i + 3], 0xee);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
-      _mm256_store_ps(to + i * to_step, _mm256_permute2f128_ps(b[i], b[4 + i], 0x20));
-      _mm256_store_ps(to + (4 + i) * to_step, _mm256_permute2f128_ps(b[i], b[4 + i], 0x31));
-    }
-  }
-
   // sums [16][32] to acc [32][16], the first `rows` rounded up to 8.
   [[gnu::noinline]] static void turn_sums(const int32_t* sums, int64_t rows, int32_t* acc) {
     for (int64_t m = 0; m < rows; m += 8) {
       for (int h = 0; h < 2; ++h) {
-        transpose8(reinterpret_cast<const float*>(sums) + h * 8 * kGroup + m, kGroup,
-                   reinterpret_cast<float*>(acc) + m * kPanel + h * 8, kPanel);
+        transpose_8x8(reinterpret_cast<const float*>(sums) + h * 8 * kGroup + m, kGroup,
+                      reinterpret_cast<float*>(acc) + m * kPanel + h * 8, kPanel);
       }
     }
   }
