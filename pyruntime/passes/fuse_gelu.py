@@ -16,8 +16,8 @@ from pyruntime.ops.unary import ERF, TANH
 from pyruntime.passes._match import Consumers, other_input, replace_node, scalar_of, sole_user
 from pyruntime.passes._pass import Pass
 
-# Exporters round the constants to float, some to four digits.
-_TOLERANCE = 1e-3
+# Exporters round the constants to float, some to four digits: 1.4142, 0.7979.
+_TOLERANCE = 1e-4
 
 
 def _scaled(value: Value | None, factor: float) -> Value | None:

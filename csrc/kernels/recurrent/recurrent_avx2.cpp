@@ -5,19 +5,16 @@
 namespace pyrt {
 namespace {
 
-constexpr double kCellNs = 2.5;  // of one cell: its sigmoids and tanhs
-
-double cost(const Problem& problem) {
-  const auto& p = problem.as<RecurrentParams>();
-  const auto N = static_cast<double>(p.N), H = static_cast<double>(p.H);
-  const auto width = static_cast<double>(problem.inputs[kRecurrent].dims[0]);
-  return 60 + static_cast<double>(p.T) *
-                  (N * H * kCellNs + product_ns(kAvx2F32Rates, N, width, H, false));
-}
+struct Cost {
+  static constexpr double kCellNs = 2.5;
+  static double product_ns(double M, double N, double K, bool prepare) {
+    return pyrt::product_ns(kAvx2F32Rates, M, N, K, prepare);
+  }
+};
 
 constexpr Row kRows[] = {
-    RecurrentRows<Avx2F32, Float8, false>::row("gru_f32_6x16x1_avx2", kPresetAvx2, cost),
-    RecurrentRows<Avx2F32, Float8, true>::row("lstm_f32_6x16x1_avx2", kPresetAvx2, cost),
+    RecurrentRows<Avx2F32, Float8, false>::row<Cost>("gru_f32_6x16x1_avx2", kPresetAvx2),
+    RecurrentRows<Avx2F32, Float8, true>::row<Cost>("lstm_f32_6x16x1_avx2", kPresetAvx2),
 };
 
 }  // namespace

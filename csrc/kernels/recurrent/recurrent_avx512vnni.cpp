@@ -5,21 +5,18 @@
 namespace pyrt {
 namespace {
 
-constexpr double kCellNs = 1.5;  // of one cell: its sigmoids and tanhs
-
-double cost(const Problem& problem) {
-  const auto& p = problem.as<RecurrentParams>();
-  const auto N = static_cast<double>(p.N), H = static_cast<double>(p.H);
-  const auto width = static_cast<double>(problem.inputs[kRecurrent].dims[0]);
-  return 60 + static_cast<double>(p.T) *
-                  (N * H * kCellNs + product_ns_avx512(kAvx512F32Rates, N, width, H, false));
-}
+struct Cost {
+  static constexpr double kCellNs = 1.5;
+  static double product_ns(double M, double N, double K, bool prepare) {
+    return product_ns_avx512(kAvx512F32Rates, M, N, K, prepare);
+  }
+};
 
 constexpr Row kRows[] = {
-    RecurrentRows<Avx512F32, Float16, false>::row("gru_f32_6x64x1_avx512vnni", kPresetAvx512Vnni,
-                                                  cost),
-    RecurrentRows<Avx512F32, Float16, true>::row("lstm_f32_6x64x1_avx512vnni", kPresetAvx512Vnni,
-                                                 cost),
+    RecurrentRows<Avx512F32, Float16, false>::row<Cost>("gru_f32_6x64x1_avx512vnni",
+                                                        kPresetAvx512Vnni),
+    RecurrentRows<Avx512F32, Float16, true>::row<Cost>("lstm_f32_6x64x1_avx512vnni",
+                                                       kPresetAvx512Vnni),
 };
 
 }  // namespace

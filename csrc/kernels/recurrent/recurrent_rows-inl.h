@@ -57,8 +57,19 @@ struct RecurrentRows {
     }
   }
 
-  static constexpr Row row(const char* name, FeatureMask features,
-                           double (*cost_ns)(const Problem&)) {
+  // Cost: what a cell takes for its sigmoids and tanhs, and a product.
+  template <class Cost>
+  static double predicted_ns(const Problem& problem) {
+    const auto& p = problem.as<RecurrentParams>();
+    const auto N = static_cast<double>(p.N);
+    const auto H = static_cast<double>(p.H);
+    const auto width = static_cast<double>(problem.inputs[kRecurrent].dims[0]);
+    return 60 + static_cast<double>(p.T) *
+                    (N * H * Cost::kCellNs + Cost::product_ns(N, width, H, false));
+  }
+
+  template <class Cost>
+  static constexpr Row row(const char* name, FeatureMask features) {
     return {.name = name,
             .family = kLstm ? "lstm" : "gru",
             .exactness = Exactness::kFast,
@@ -67,7 +78,7 @@ struct RecurrentRows {
             .nr = kPanel,
             .kr = 1,
             .supports = supports,
-            .cost_ns = cost_ns,
+            .cost_ns = predicted_ns<Cost>,
             .packing = kLstm ? "lstm_f32_nr16" : "gru_f32_nr16",
             .packed_bytes = packed_bytes,
             .pack = pack,
