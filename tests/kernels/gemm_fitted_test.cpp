@@ -139,4 +139,47 @@ PYRT_TEST(conv_fitted_adversarial_weights) {
   }
 }
 
+// Winograd's sums wrap modulo 2^32 and must come back: weights and activations at either end, up to
+// the largest sum of a channel that is taken, and one beyond.
+PYRT_TEST(conv_winograd_s8_adversarial_weights) {
+  constexpr const char* kRow = "conv_s8_winograd_s32_6x16x2_avx2";
+  Random random(36);
+  const auto step_of = [&](const Tensor& w, int64_t channels, int kind) {
+    Tensor x = empty(DType::kS8, {2, channels, 9, 6});
+    for (int64_t i = 0; i < x.dims.count(); ++i) {
+      const int64_t ends = (i * 7 + i / 5) % 3 == 0 ? 127 : -128;
+      x.data<int8_t>()[i] = static_cast<int8_t>(kind == 0 ? -128 : (kind == 1 ? 127 : ends));
+    }
+    Step step("conv");
+    step.input(x).input(w, Role::kConstant);
+    step.set("pads", std::vector<int64_t>(4, 1)).set("x_zero_point", int64_t{kind == 0 ? 127 : -5});
+    return step.output(DType::kS32, {2, w.dims[0], 9, 6});
+  };
+  for (const Pattern pattern : kPatterns) {
+    for (int kind = 0; kind < 3; ++kind) {
+      Tensor w = empty(DType::kS8, {32, 48, 3, 3});
+      for (int64_t i = 0; i < w.dims.count(); ++i) {
+        w.data<int8_t>()[i] = weight(pattern, random, i % 9 + i / 9 % 2, i / (9 * 48));
+      }
+      step_of(w, 48, kind)
+          .check_rows("winograd pattern " + std::to_string(static_cast<int>(pattern)));
+    }
+  }
+  bool ran = false;
+  for (const int64_t over : {-1, 0}) {
+    const int64_t sum = (1 << 18) + over, weights_of_channel = 9 * 256;
+    Tensor w = empty(DType::kS8, {16, 256, 3, 3});
+    for (int64_t i = 0; i < w.dims.count(); ++i) {
+      const int64_t k = i % weights_of_channel;
+      const int64_t size = sum * (k + 1) / weights_of_channel - sum * k / weights_of_channel;
+      w.data<int8_t>()[i] = static_cast<int8_t>(-size);
+    }
+    Step step = step_of(w, 256, 0);
+    step.check_rows("winograd near its limit");
+    step.output_of(kRow, &ran);
+    const char* reason = step.reason_against(kRow);
+    expect(!ran || (reason == nullptr) == (over < 0), "the limit of a channel's sum");
+  }
+}
+
 }  // namespace pyrt::test

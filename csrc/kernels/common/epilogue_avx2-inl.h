@@ -199,16 +199,16 @@ PYRT_INLINE __m256i quantize_pair(const int32_t* acc0, const int32_t* acc1, cons
   }
 }
 
-// Rows of s32 accumulators; see Isa::finish in gemm/gemm-inl.h.
-[[maybe_unused]] void finish_s32_avx2(const Epilogue& e, const int32_t* acc, int ldacc, int rows,
-                                      int columns, int64_t n, int64_t at, int64_t ldy) {
-  const ColumnMask mask = column_mask(columns);
-  const ChannelVectors v = load_channels(e, n, mask);
+// Rows of s32 accumulators whose channels are loaded.
+[[maybe_unused]] void finish_rows_avx2(const Epilogue& e, const ChannelVectors& v,
+                                       const int32_t* acc, int ldacc, int rows, int columns,
+                                       int64_t at, int64_t ldy) {
   if (columns == 16 && e.params.has_scale && e.residual == nullptr &&
       e.params.output == DType::kS8) {
     quantize_rows(e, v, acc, ldacc, rows, at, ldy);
     return;
   }
+  const ColumnMask mask = column_mask(columns);
   for (int m = 0; m < rows; ++m, acc += ldacc, at += ldy) {
     __m256 f[2] = {};
     for (int h = 0; h < 2; ++h) {
@@ -228,6 +228,13 @@ PYRT_INLINE __m256i quantize_pair(const int32_t* acc0, const int32_t* acc1, cons
       store_quantized(e, at, columns, f);
     }
   }
+}
+
+// Rows of s32 accumulators; see Isa::finish in gemm/gemm-inl.h.
+[[maybe_unused]] void finish_s32_avx2(const Epilogue& e, const int32_t* acc, int ldacc, int rows,
+                                      int columns, int64_t n, int64_t at, int64_t ldy) {
+  const ChannelVectors v = load_channels(e, n, column_mask(columns));
+  finish_rows_avx2(e, v, acc, ldacc, rows, columns, at, ldy);
 }
 
 // Rows of f32 accumulators.

@@ -1,5 +1,7 @@
 // conv and conv_transpose rows for AVX2, with the arithmetic of gemm.
 #include "kernels/conv/conv_cost-inl.h"
+#include "kernels/conv/winograd_f32-inl.h"
+#include "kernels/conv/winograd_s8_avx2-inl.h"
 #include "kernels/gemm/fitted_avx2-inl.h"
 #include "kernels/gemm/gemm_avx2-inl.h"
 
@@ -7,11 +9,13 @@ namespace pyrt {
 namespace {
 
 struct CostS8 {
+  static constexpr double kInputNs = 1.8, kOutputNs = 2.6;  // on Zen 3, as all here
   static double product_ns(double M, double N, double K, bool prepare) {
     return pyrt::product_ns(kAvx2S8Rates, M, N, K, prepare);
   }
 };
 struct CostF32 {
+  static constexpr double kInputNs = 4, kOutputNs = 3.5;
   static double product_ns(double M, double N, double K, bool prepare) {
     return pyrt::product_ns(kAvx2F32Rates, M, N, K, prepare);
   }
@@ -58,8 +62,11 @@ constexpr Row fitted_row() {
 constexpr Row kRows[] = {
     row<ConvRows<Avx2F32>>("conv_f32_f32_f32_6x16x1_avx2", "conv", Exactness::kFast,
                            "conv_f32_nr16", 1, conv_ns<Avx2F32, CostF32>),
-    row<WinogradRows<Avx2F32>>("conv_f32_winograd_f32_6x16x1_avx2", "conv", Exactness::kFast,
-                               "conv_f32_winograd_nr16", 1, winograd_ns<Avx2F32, CostF32>),
+    row<WinogradRows<WinogradF32<Avx2F32>>>("conv_f32_winograd_f32_6x16x1_avx2", "conv",
+                                            Exactness::kFast, "conv_f32_winograd_nr16", 1,
+                                            winograd_ns<WinogradF32<Avx2F32>, CostF32>),
+    row<WinogradRows<WinogradS8>>("conv_s8_winograd_s32_6x16x2_avx2", "conv", Exactness::kExact,
+                                  "conv_s8_winograd_nr16kr2", 2, winograd_ns<WinogradS8, CostS8>),
     row<ConvRows<Avx2S8>>("conv_s8_s8_s32_6x16x2_avx2", "conv", Exactness::kExact,
                           "conv_s8_nr16kr2", 2, conv_ns<Avx2S8, CostS8>),
     fitted_row(),

@@ -1,5 +1,6 @@
 // conv and conv_transpose rows for AVX-512 with VNNI, with the arithmetic of gemm.
 #include "kernels/conv/conv_cost-inl.h"
+#include "kernels/conv/winograd_f32-inl.h"
 #include "kernels/gemm/gemm_avx512vnni-inl.h"
 
 namespace pyrt {
@@ -11,6 +12,7 @@ struct CostS8 {
   }
 };
 struct CostF32 {
+  static constexpr double kInputNs = 4, kOutputNs = 3.5;  // as with AVX2, whose transforms they are
   static double product_ns(double M, double N, double K, bool prepare) {
     return product_ns_avx512(kAvx512F32Rates, M, N, K, prepare);
   }
@@ -41,9 +43,9 @@ constexpr Row row(const char* name, const char* family, Exactness exactness, Off
 constexpr Row kRows[] = {
     row<ConvRows<Avx512F32>>("conv_f32_f32_f32_6x64x1_avx512vnni", "conv", Exactness::kFast,
                              Offset::kNever, "conv_f32_nr16", 1, conv_ns<Avx512F32, CostF32>),
-    row<WinogradRows<Avx512F32>>("conv_f32_winograd_f32_6x64x1_avx512vnni", "conv",
-                                 Exactness::kFast, Offset::kNever, "conv_f32_winograd_nr16", 1,
-                                 winograd_ns<Avx512F32, CostF32>),
+    row<WinogradRows<WinogradF32<Avx512F32>>>(
+        "conv_f32_winograd_f32_6x64x1_avx512vnni", "conv", Exactness::kFast, Offset::kNever,
+        "conv_f32_winograd_nr16", 1, winograd_ns<WinogradF32<Avx512F32>, CostF32>),
     row<ConvRows<Avx512S8>>("conv_s8_s8_s32_6x64x4_avx512vnni", "conv", Exactness::kExact,
                             Offset::kTakes, "conv_s8_nr16kr4", 4, conv_ns<Avx512S8, CostS8>),
     row<ConvTransposeRows<Avx512F32>>("conv_transpose_f32_f32_f32_6x64x1_avx512vnni",

@@ -26,20 +26,21 @@ double conv_ns(const Problem& problem) {
                                                          static_cast<double>(g.K()), false);
 }
 
-// Transforms on Zen 3: an input channel of a tile takes 4 ns, an output channel 3.5 ns. Transformed
-// weights are four times as many, so a network reads them from memory again in each run: 13 bytes a
-// nanosecond beyond a few MB.
-template <class Isa, class Cost>
+// Cost::kInputNs and kOutputNs: transforms of a channel of a tile. Transformed weights are four
+// times as many (s8: eight times the bytes), so a network reads them from memory again in each run:
+// 13 bytes a nanosecond beyond a few MB.
+template <class Transforms, class Cost>
 double winograd_ns(const Problem& problem) {
-  using Rows = WinogradRows<Isa>;
+  using Rows = WinogradRows<Transforms>;
   const auto& p = problem.as<ConvParams>();
   const typename Rows::Blocks b = Rows::blocks(p);
   const auto tiles = static_cast<double>(Rows::tiles(p));
   const auto C = static_cast<double>(p.C);
   const auto O = static_cast<double>(p.O);
   const auto blocks = static_cast<double>(b.m_blocks);
-  const double weight_bytes = O * C * Rows::kElements * 4;
-  return kConvCallNs + tiles * (C * 4 + O * 3.5) + (weight_bytes > 4e6 ? weight_bytes / 13 : 0) +
+  const auto weight_bytes = static_cast<double>(Rows::weight_bytes(p));
+  return kConvCallNs + tiles * (C * Cost::kInputNs + O * Cost::kOutputNs) +
+         (weight_bytes > 4e6 ? weight_bytes / 13 : 0) +
          Rows::kElements * blocks * (40 + Cost::product_ns(tiles / blocks, O, C, false));
 }
 

@@ -1,16 +1,27 @@
-// 3 x 3 convolutions in f32 with a quarter of the multiplications: Winograd's F(4 x 4, 3 x 3)
-// (Lavin and Gray, arXiv 1509.09308). A tile of 4 x 4 outputs needs 6 x 6 inputs d; with constant
-// matrices, y = At ((G w Gt) * (Bt d B)) A, where * is element by element. So channels are summed
-// by 36 products [tiles] x [C] x [O], one for each element, on the product engine.
+// 3 x 3 convolutions with a quarter of the multiplications: Winograd's F(4 x 4, 3 x 3) (Lavin and
+// Gray, arXiv 1509.09308). A tile of 4 x 4 outputs needs 6 x 6 inputs d; with constant matrices,
+// y = At ((G w Gt) * (Bt d B)) A, where * is element by element. So channels are summed by 36
+// products [tiles] x [C] x [O], one for each element, on the product engine. Transforms supplies
+// the matrices (winograd_f32-inl.h, winograd_s8_avx2-inl.h):
 //
-// The matrices evaluate polynomials at 0, +-3/4, +-3/2 and infinity. With these points the error
-// against float64 is about twice that of the direct sum; with the customary 0, +-1, +-2 it is five
-// times. An infinity or NaN reaches all 16 outputs of a tile.
+//   struct Transforms {
+//     using Isa;                                    // of the products
+//     using X;                                      // elements of x and w
+//     static constexpr int64_t kInputLanes, kOutputLanes;  // C and O are multiples of them
+//     static const char* supports(const Problem&);
+//     // The 36 elements of G w Gt, of Bt d B (d[6][6] at from[..] + c) and of the sums are `step`
+//     // apart.
+//     static void weights(const X* w, W* to, int64_t step);
+//     static void input(const X* const* from, int64_t c, A* v, int64_t step);
+//     static Channels channels(const Epilogue&, int64_t n);  // what depends on them alone
+//     // height x width pixels of y from element `at` on, channels [n, n + kOutputLanes).
+//     static void output(const ConvParams&, const Epilogue&, const Channels&, const Acc* m,
+//                        int64_t step, int64_t n, int64_t at, int64_t height, int64_t width);
+//   };
 //
-// Packed: for each of 36 elements the panels of gemm.h of the transformed weights, K = C.
+// Packed: s8: column sums as in gemm.h. For each of 36 elements the panels of gemm.h of the
+// transformed weights, K = C.
 #pragma once
-
-#include <immintrin.h>
 
 #include "kernels/conv/conv.h"
 #include "kernels/gemm/gemm-inl.h"
@@ -19,156 +30,66 @@ namespace pyrt {
 namespace {
 
 namespace winograd {
-
 inline constexpr int kOut = 4, kIn = 6, kElements = kIn * kIn;
-inline constexpr float kA = 0.75f, kB = 1.5f;  // the points beside 0 and infinity are +-a, +-b
-inline constexpr float kA2 = kA * kA, kB2 = kB * kB;
-
-using F32x8 [[gnu::may_alias]] = float __attribute__((vector_size(32)));
-using F32x8u [[gnu::may_alias]] = float __attribute__((vector_size(32), aligned(4)));
-
-PYRT_INLINE F32x8 load(const float* from) { return *reinterpret_cast<const F32x8u*>(from); }
-PYRT_INLINE void store(float* to, F32x8 value) { *reinterpret_cast<F32x8u*>(to) = value; }
-PYRT_INLINE F32x8 all(float x) { return F32x8{x, x, x, x, x, x, x, x}; }
-// a * b + c, rounded once.
-PYRT_INLINE F32x8 fma(F32x8 a, F32x8 b, F32x8 c) {
-  return reinterpret_cast<F32x8>(_mm256_fmadd_ps(
-      reinterpret_cast<__m256>(a), reinterpret_cast<__m256>(b), reinterpret_cast<__m256>(c)));
-}
-
-// Bt times a column of 6 values, in place.
-PYRT_INLINE void input_1d(F32x8 x[kIn]) {
-  const F32x8 a2 = all(-kA2), b2 = all(-kB2), both = all(-(kA2 + kB2)), product = all(kA2 * kB2);
-  const F32x8 even_a = fma(b2, x[2], x[4]), odd_a = fma(b2, x[1], x[3]);
-  const F32x8 even_b = fma(a2, x[2], x[4]), odd_b = fma(a2, x[1], x[3]);
-  x[0] = fma(both, x[2], fma(product, x[0], x[4]));
-  x[5] = fma(both, x[3], fma(product, x[1], x[5]));
-  x[1] = fma(all(kA), odd_a, even_a);
-  x[2] = fma(all(-kA), odd_a, even_a);
-  x[3] = fma(all(kB), odd_b, even_b);
-  x[4] = fma(all(-kB), odd_b, even_b);
-}
-
-// At times a column of 6 values, to the first 4.
-PYRT_INLINE void output_1d(F32x8 m[kIn]) {
-  const F32x8 sum_a = m[1] + m[2], difference_a = m[1] - m[2];
-  const F32x8 sum_b = m[3] + m[4], difference_b = m[3] - m[4];
-  m[0] = (m[0] + sum_a) + sum_b;
-  m[1] = fma(all(kA), difference_a, all(kB) * difference_b);
-  m[2] = fma(all(kA2), sum_a, all(kB2) * sum_b);
-  m[3] = fma(all(kA2 * kA), difference_a, fma(all(kB2 * kB), difference_b, m[5]));
-}
-
-// 8 channels of a tile: d[6][6] under `from` to v[i * step].
-[[gnu::noinline]] inline void input_8(const float* const* from, int64_t c, float* v, int64_t step) {
-  F32x8 d[kIn][kIn];
-#pragma GCC unroll 6
-  for (int j = 0; j < kIn; ++j) {
-    F32x8 x[kIn];
-#pragma GCC unroll 6
-    for (int i = 0; i < kIn; ++i) x[i] = load(from[i * kIn + j] + c);
-    input_1d(x);
-#pragma GCC unroll 6
-    for (int i = 0; i < kIn; ++i) d[i][j] = x[i];
-  }
-#pragma GCC unroll 6
-  for (int i = 0; i < kIn; ++i) {
-    F32x8 x[kIn];
-#pragma GCC unroll 6
-    for (int j = 0; j < kIn; ++j) x[j] = d[i][j];
-    input_1d(x);
-#pragma GCC unroll 6
-    for (int j = 0; j < kIn; ++j) store(v + (i * kIn + j) * step, x[j]);
-  }
-}
-
-// 8 channels of a tile: m[i * step] to y[4][4].
-[[gnu::noinline]] inline void output_8(const float* m, int64_t step, F32x8 y[kOut][kOut]) {
-  F32x8 half[kOut][kIn];
-#pragma GCC unroll 6
-  for (int j = 0; j < kIn; ++j) {
-    F32x8 x[kIn];
-#pragma GCC unroll 6
-    for (int i = 0; i < kIn; ++i) x[i] = load(m + (i * kIn + j) * step);
-    output_1d(x);
-#pragma GCC unroll 4
-    for (int i = 0; i < kOut; ++i) half[i][j] = x[i];
-  }
-#pragma GCC unroll 4
-  for (int i = 0; i < kOut; ++i) {
-    F32x8 x[kIn];
-#pragma GCC unroll 6
-    for (int j = 0; j < kIn; ++j) x[j] = half[i][j];
-    output_1d(x);
-#pragma GCC unroll 4
-    for (int j = 0; j < kOut; ++j) y[i][j] = x[j];
-  }
-}
-
-// G times a column of 3 weights: at each point p the polynomial w0 + w1 p + w2 p^2 over the product
-// of p's distances to the other points. In double: done once.
-[[maybe_unused]] void weights_1d(const double w[3], double out[kIn]) {
-  constexpr double points[5] = {0, kA, -kA, kB, -kB};
-  for (int i = 0; i < 5; ++i) {
-    double distance = 1;
-    for (int j = 0; j < 5; ++j) {
-      if (j != i) distance *= points[i] - points[j];
-    }
-    out[i] = (w[0] + points[i] * (w[1] + points[i] * w[2])) / distance;
-  }
-  out[5] = w[2];
-}
-
 }  // namespace winograd
 
-template <class Isa>
+template <class Transforms>
 struct WinogradRows {
+  using Isa = typename Transforms::Isa;
+  using X = typename Transforms::X;
+  using A = typename Isa::A;
+  using W = typename Isa::W;
+  using Acc = typename Isa::Acc;
+  static constexpr bool kInteger = sizeof(X) == 1;
   static constexpr int kElements = winograd::kElements;
 
   static const char* supports(const Problem& problem) {
     const auto& p = problem.as<ConvParams>();
-    if (p.epilogue.integer) return "the operands are s8";
+    if (p.epilogue.integer != kInteger) {
+      return kInteger ? "the operands are f32" : "the operands are s8";
+    }
     if (p.volume) return "it has three spatial dims";
     if (p.kernel_h != 3 || p.kernel_w != 3) return "the kernel is not 3 x 3";
     if (p.stride_h != 1 || p.stride_w != 1 || p.dilation_h != 1 || p.dilation_w != 1) {
       return "strides or dilations are not 1";
     }
     if (p.group != 1) return "it is grouped";
-    if (p.C % 8 != 0 || p.O % 8 != 0) return "the channels are no multiples of 8";
-    return problem.inputs[kInputW].constant != nullptr ? nullptr : "the weights are not constant";
+    if (p.C % Transforms::kInputLanes != 0 || p.O % Transforms::kOutputLanes != 0) {
+      return "the channels do not fill vectors";
+    }
+    if (problem.inputs[kInputW].constant == nullptr) return "the weights are not constant";
+    return Transforms::supports(problem);
   }
 
   static int64_t tiles_h(const ConvParams& p) { return ceil_div(p.OH, winograd::kOut); }
   static int64_t tiles_w(const ConvParams& p) { return ceil_div(p.OW, winograd::kOut); }
   static int64_t tiles(const ConvParams& p) { return p.B * tiles_h(p) * tiles_w(p); }
   static int64_t element_weights(const ConvParams& p) { return round_up(p.O, kPanel) * p.C; }
+  static int64_t sums_size(const ConvParams& p) { return kInteger ? sums_bytes(p.O) : 0; }
+  static int64_t weight_bytes(const ConvParams& p) {
+    return kElements * element_weights(p) * static_cast<int64_t>(sizeof(W));
+  }
 
   static size_t packed_bytes(const Problem& problem) {
-    return static_cast<size_t>(kElements * element_weights(problem.as<ConvParams>())) *
-           sizeof(float);
+    const auto& p = problem.as<ConvParams>();
+    return static_cast<size_t>(sums_size(p) + weight_bytes(p));
   }
 
   static void pack(const Problem& problem, void* packed) {
     const auto& p = problem.as<ConvParams>();
-    const auto* w = static_cast<const float*>(problem.inputs[kInputW].constant);
-    auto* out = static_cast<float*>(packed);
+    const auto* w = static_cast<const X*>(problem.inputs[kInputW].constant);
     memset(packed, 0, packed_bytes(problem));
+    auto* sums = static_cast<int32_t*>(packed);
+    auto* out = reinterpret_cast<W*>(static_cast<char*>(packed) + sums_size(p));
     for (int64_t o = 0; o < p.O; ++o) {
       for (int64_t c = 0; c < p.C; ++c, w += 9) {
-        double rows[3][winograd::kIn];
-        for (int i = 0; i < 3; ++i) {
-          const double row[3] = {double{w[3 * i]}, double{w[3 * i + 1]}, double{w[3 * i + 2]}};
-          winograd::weights_1d(row, rows[i]);
+        if constexpr (kInteger) {
+          for (int i = 0; i < 9; ++i) sums[o] += w[i];
         }
-        float* to = out + (o / kPanel * p.C + c) * kPanel + o % kPanel;
-        for (int j = 0; j < winograd::kIn; ++j) {
-          const double column[3] = {rows[0][j], rows[1][j], rows[2][j]};
-          double element[winograd::kIn];
-          winograd::weights_1d(column, element);
-          for (int i = 0; i < winograd::kIn; ++i) {
-            to[(i * winograd::kIn + j) * element_weights(p)] = static_cast<float>(element[i]);
-          }
-        }
+        const int64_t panel = o / kPanel * p.C * kPanel;
+        W* to =
+            out + panel + c / Isa::kKr * kPanel * Isa::kKr + o % kPanel * Isa::kKr + c % Isa::kKr;
+        Transforms::weights(w, to, element_weights(p));
       }
     }
   }
@@ -181,7 +102,7 @@ struct WinogradRows {
   static Blocks blocks(const ConvParams& p) {
     constexpr int64_t kInputBytes = 200 * 1024;
     constexpr int64_t kSumBytes = 200 * 1024;
-    const int64_t tile_bytes = larger(1, p.C) * kElements * 4;
+    const int64_t tile_bytes = larger(1, p.C) * kElements * static_cast<int64_t>(sizeof(A));
     const int64_t most =
         larger(2 * Isa::kMr, smaller(kMaxTiles * Isa::kMr, kInputBytes / tile_bytes));
     const int64_t all = larger(1, ceil_div(tiles(p), Isa::kMr));
@@ -195,85 +116,94 @@ struct WinogradRows {
     b.n_blocks = b.m_blocks >= 8 ? 1 : smaller(2, b.panels);
     return b;
   }
-  // From one of 36 matrices to the next: an odd number of cache lines, so that their elements for a
-  // tile do not share a set of L1.
+  // Elements of T from one of 36 matrices to the next: an odd number of cache lines, so that those
+  // of a tile do not share a set of L1.
+  template <class T>
   static int64_t matrix_elements(int64_t rows, int64_t columns) {
-    return (ceil_div(rows * columns, kPanel) | 1) * kPanel;
+    constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));
+    return (ceil_div(rows * columns, kLine) | 1) * kLine;
   }
   static int64_t tasks(const Problem& problem) {
     const Blocks b = blocks(problem.as<ConvParams>());
     return b.m_blocks * b.n_blocks;
   }
 
-  // Scratch: zeros [C] for the padding, inputs [36][rows][C], sums [36][rows][step * 16].
-  static int64_t zeros_elements(const ConvParams& p) { return round_up(p.C, kPanel); }
-  static int64_t input_elements(const ConvParams& p, const Blocks& b) {
-    return kElements * matrix_elements(b.rows, p.C);
+  // Scratch: a pixel of padding [C], inputs [36][rows][C], sums [36][rows][step * 16].
+  static int64_t padding_bytes(const ConvParams& p) {
+    return round_up(p.C * static_cast<int64_t>(sizeof(X)), 64);
+  }
+  static int64_t input_bytes(const ConvParams& p, const Blocks& b) {
+    return kElements * matrix_elements<A>(b.rows, p.C) * static_cast<int64_t>(sizeof(A));
   }
   static size_t scratch_bytes(const Problem& problem) {
     const auto& p = problem.as<ConvParams>();
     const Blocks b = blocks(p);
-    return static_cast<size_t>(zeros_elements(p) + input_elements(p, b) +
-                               kElements * matrix_elements(b.rows, b.step * kPanel)) *
-           sizeof(float);
+    return static_cast<size_t>(padding_bytes(p) + input_bytes(p, b)) +
+           static_cast<size_t>(kElements * matrix_elements<Acc>(b.rows, b.step * kPanel)) *
+               sizeof(Acc);
   }
 
-  // First input (output) line and column of tile t, and its image.
-  static void locate(const ConvParams& p, int64_t t, int64_t* image, int64_t* h, int64_t* w) {
-    *w = t % tiles_w(p) * winograd::kOut;
-    *h = t / tiles_w(p) % tiles_h(p) * winograd::kOut;
-    *image = t / tiles_w(p) / tiles_h(p);
+  // Where tiles [first, first + rows) begin: image, line and column, and what of them exists.
+  struct Place {
+    int64_t image, h, w;
+    int64_t at;  // element of y
+    int64_t height, width;
+  };
+  static void locate(const ConvParams& p, int64_t first, int64_t rows, Place* places) {
+    for (int64_t t = first; t < first + rows; ++t, ++places) {
+      const int64_t line = t / tiles_w(p);
+      const int64_t image = line / tiles_h(p);
+      const int64_t h = line % tiles_h(p) * winograd::kOut;
+      const int64_t w = t % tiles_w(p) * winograd::kOut;
+      *places = {image,
+                 h,
+                 w,
+                 ((image * p.OH + h) * p.OW + w) * p.O,
+                 smaller(winograd::kOut, p.OH - h),
+                 smaller(winograd::kOut, p.OW - w)};
+    }
   }
 
-  static void transform_input(const ConvParams& p, const float* x, int64_t first, int64_t rows,
-                              const float* zeros, float* v) {
+  static void transform_input(const ConvParams& p, const X* x, const Place* places, int64_t rows,
+                              const X* padding, A* v) {
+    constexpr int kIn = winograd::kIn;
+    const int64_t step = matrix_elements<A>(rows, p.C);
     for (int64_t t = 0; t < rows; ++t) {
-      int64_t image, h, w;
-      locate(p, first + t, &image, &h, &w);
-      const float* from[kElements];
-      for (int64_t i = 0; i < winograd::kIn; ++i) {
-        const int64_t ih = h + i - p.pad_h;
-        for (int64_t j = 0; j < winograd::kIn; ++j) {
-          const int64_t iw = w + j - p.pad_w;
-          const bool inside = ih >= 0 && ih < p.H && iw >= 0 && iw < p.W;
-          from[i * winograd::kIn + j] = inside ? x + ((image * p.H + ih) * p.W + iw) * p.C : zeros;
+      const Place& place = places[t];
+      const X* line[kIn];
+      int64_t column[kIn];
+      bool has_line[kIn], has_column[kIn];
+      for (int i = 0; i < kIn; ++i) {
+        const int64_t ih = place.h + i - p.pad_h;
+        const int64_t iw = place.w + i - p.pad_w;
+        has_line[i] = ih >= 0 && ih < p.H;
+        has_column[i] = iw >= 0 && iw < p.W;
+        line[i] = x + (place.image * p.H + (has_line[i] ? ih : 0)) * p.W * p.C;
+        column[i] = iw * p.C;
+      }
+      const X* from[kElements];
+      for (int i = 0; i < kIn; ++i) {
+        for (int j = 0; j < kIn; ++j) {
+          from[i * kIn + j] = has_line[i] && has_column[j] ? line[i] + column[j] : padding;
         }
       }
-      for (int64_t c = 0; c < p.C; c += 8) {
-        winograd::input_8(from, c, v + t * p.C + c, matrix_elements(rows, p.C));
+      for (int64_t c = 0; c < p.C; c += Transforms::kInputLanes) {
+        Transforms::input(from, c, v + t * p.C + c, step);
       }
     }
   }
 
   // Sums m [36][rows][columns] of output channels [n, n + columns) to y.
-  static void transform_output(const ConvParams& p, const Epilogue& e, int64_t first, int64_t rows,
-                               int64_t n, int64_t columns, const float* m) {
-    using winograd::F32x8;
-    const auto* bias = static_cast<const float*>(e.bias);
-    const auto* residual = static_cast<const float*>(e.residual);
-    const int64_t real = smaller(columns, p.O - n);
-    const __m256 lo = _mm256_set1_ps(e.params.lo);
-    const __m256 hi = _mm256_set1_ps(e.params.hi);
-    for (int64_t t = 0; t < rows; ++t) {
-      int64_t image, h, w;
-      locate(p, first + t, &image, &h, &w);
-      const int64_t height = smaller(winograd::kOut, p.OH - h);
-      const int64_t width = smaller(winograd::kOut, p.OW - w);
-      for (int64_t c = 0; c < real; c += 8) {
-        F32x8 y[winograd::kOut][winograd::kOut];
-        winograd::output_8(m + t * columns + c, matrix_elements(rows, columns), y);
-        const F32x8 shift = bias == nullptr ? F32x8{} : winograd::load(bias + n + c);
-        for (int64_t i = 0; i < height; ++i) {
-          int64_t at = ((image * p.OH + h + i) * p.OW + w) * p.O + n + c;
-          for (int64_t j = 0; j < width; ++j, at += p.O) {
-            F32x8 f = y[i][j] + shift;
-            if (residual != nullptr) f += winograd::load(residual + at);
-            // The operand order of max and min lets a NaN through, as clamp_real does.
-            const __m256 raised = _mm256_max_ps(lo, reinterpret_cast<__m256>(f));
-            winograd::store(static_cast<float*>(e.y) + at,
-                            reinterpret_cast<F32x8>(_mm256_min_ps(hi, raised)));
-          }
-        }
+  static void transform_output(const ConvParams& p, const Epilogue& e, const Place* places,
+                               int64_t rows, int64_t n, int64_t columns, const Acc* m) {
+    const int64_t step = matrix_elements<Acc>(rows, columns);
+    const int64_t last = smaller(n + columns, p.O);
+    for (; n < last; n += Transforms::kOutputLanes, m += Transforms::kOutputLanes) {
+      const auto channels = Transforms::channels(e, n);
+      for (int64_t t = 0; t < rows; ++t) {
+        const Place& place = places[t];
+        Transforms::output(p, e, channels, m + t * columns, step, n, place.at + n, place.height,
+                           place.width);
       }
     }
   }
@@ -281,16 +211,21 @@ struct WinogradRows {
   static void run(const Problem& problem, const Call& call, int64_t begin, int64_t end) {
     const auto& p = problem.as<ConvParams>();
     const Blocks b = blocks(p);
-    auto* zeros = static_cast<float*>(call.scratch);
-    float* v = zeros + zeros_elements(p);
-    float* sums = v + input_elements(p, b);
-    memset(zeros, 0, static_cast<size_t>(p.C) * sizeof(float));
-    const auto* w = static_cast<const float*>(call.packed);
-    const Epilogue e = make_epilogue(p.epilogue, problem, call, nullptr);
+    char* scratch = static_cast<char*>(call.scratch);
+    X* padding = reinterpret_cast<X*>(scratch);
+    A* v = reinterpret_cast<A*>(scratch + padding_bytes(p));
+    Acc* sums = reinterpret_cast<Acc*>(scratch + padding_bytes(p) + input_bytes(p, b));
+    const auto* packed = static_cast<const char*>(call.packed);
+    const W* w = reinterpret_cast<const W*>(packed + sums_size(p));
+    const Epilogue e = make_epilogue(p.epilogue, problem, call,
+                                     kInteger ? reinterpret_cast<const int32_t*>(packed) : nullptr);
+    for (int64_t c = 0; c < p.C; ++c) padding[c] = static_cast<X>(e.x_zero_point);
     Epilogue plain{};  // of the 36 products
     plain.params.lo = -__builtin_inff();
     plain.params.hi = __builtin_inff();
     plain.y = sums;
+    Place places[kMaxTiles * Isa::kMr];
+    const A* pointers[kMaxTiles * Isa::kMr];
     int64_t transformed = -1;
     for (int64_t task = begin; task < end; ++task) {
       const int64_t mi = task / b.n_blocks;
@@ -300,7 +235,9 @@ struct WinogradRows {
       const int64_t rows = smaller(tiles(p), part(all, b.m_blocks, mi + 1) * Isa::kMr) - first;
       if (rows <= 0) continue;
       if (mi != transformed) {
-        transform_input(p, static_cast<const float*>(call.inputs[kInputX]), first, rows, zeros, v);
+        locate(p, first, rows, places);
+        transform_input(p, static_cast<const X*>(call.inputs[kInputX]), places, rows, padding, v);
+        for (int64_t m = 0; m < rows; ++m) pointers[m] = v + m * p.C;
         transformed = mi;
       }
       const int64_t last_panel = part(b.panels, b.n_blocks, ni + 1);
@@ -308,11 +245,12 @@ struct WinogradRows {
         const int64_t count = smaller(b.step, last_panel - panel);
         const int64_t columns = count * kPanel;
         for (int64_t i = 0; i < kElements; ++i) {
-          multiply_matrix<Isa>(plain, v + i * matrix_elements(rows, p.C), p.C, rows,
-                               w + i * element_weights(p) + panel * kPanel * p.C, p.C, columns, 0,
-                               count, 0, i * matrix_elements(rows, columns), columns);
+          const int64_t tap = i * matrix_elements<A>(rows, p.C);
+          multiply<Isa>(plain, {pointers, &tap, 1, p.C}, rows,
+                        w + i * element_weights(p) + panel * kPanel * p.C, columns, 0, count, 0,
+                        i * matrix_elements<Acc>(rows, columns), columns);
         }
-        transform_output(p, e, first, rows, panel * kPanel, columns, sums);
+        transform_output(p, e, places, rows, panel * kPanel, columns, sums);
       }
     }
   }

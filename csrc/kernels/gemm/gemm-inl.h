@@ -169,6 +169,7 @@ void multiply(const Epilogue& e, const Segments<typename Isa::A>& a, int64_t row
   const bool small = Isa::kMr * K * static_cast<int64_t>(sizeof(typename Isa::A)) <= kTileBytes &&
                      (last - first) * kPanel * K * static_cast<int64_t>(sizeof(*w)) <= kPanelsBytes;
   const int64_t group = small ? 1 : tiles;
+  const int64_t least = rows / tiles, more = rows % tiles;  // tiles of one row more
   for (int64_t begin = 0; begin < tiles; begin += group) {
     const int64_t end = smaller(begin + group, tiles);
     for (int64_t panel = first; panel < last;) {
@@ -176,8 +177,8 @@ void multiply(const Epilogue& e, const Segments<typename Isa::A>& a, int64_t row
       while (width > last - panel) width /= 2;  // Isa::panels() is a power of two
       for (int64_t tile = begin; tile < end; ++tile) {
         // Balanced heights: 16 rows are 6 + 5 + 5, not 6 + 6 + 4.
-        const int64_t m = part(rows, tiles, tile);
-        const int height = static_cast<int>(part(rows, tiles, tile + 1) - m);
+        const int64_t m = tile * least + smaller(tile, more);
+        const int height = static_cast<int>(least + (tile < more ? 1 : 0));
         if constexpr (kCanFinish) {
           if ((panel + width) * kPanel <= N) {
             Isa::finished_tile(e, height, static_cast<int>(width), a.rows + m, a.taps, a.n_taps,

@@ -48,12 +48,22 @@ PYRT_INLINE double product_ns(const ProductRates& r, double M, double N, double 
 }
 
 using S32x8 [[gnu::may_alias]] = int32_t __attribute__((vector_size(32)));
+using S32x8u [[gnu::may_alias]] = int32_t __attribute__((vector_size(32), aligned(4)));
 
-// Exact s8 x s8: both sides widened to s16, pairs multiplied and added into s32 by vpmaddwd.
-struct Avx2S8 {
+PYRT_INLINE __m256i load_words(const int8_t* from) {
+  return _mm256_cvtepi8_epi16(_mm_load_si128(reinterpret_cast<const __m128i*>(from)));
+}
+PYRT_INLINE __m256i load_words(const int16_t* from) {
+  return _mm256_load_si256(reinterpret_cast<const __m256i*>(from));
+}
+
+// Exact products of s16 activations with weights that are s16 or widened to it: pairs multiplied
+// and added into s32 by vpmaddwd.
+template <class Weight>
+struct Avx2Words {
   using X = int8_t;
   using A = int16_t;
-  using W = int8_t;
+  using W = Weight;
   using Acc = int32_t;
   static constexpr int kMr = 6;
   static constexpr int kKr = 2;
@@ -71,9 +81,11 @@ struct Avx2S8 {
     for (; i < count; ++i) a[i] = x[i];
   }
 
+  // Rows of acc are `ld` elements apart.
   template <int kRows, int kPanels>
   [[gnu::noinline]] static void tile_of(const int16_t* const* a, const int64_t* taps, int n_taps,
-                                        int64_t segment, const int8_t* w, int64_t K, int32_t* acc) {
+                                        int64_t segment, const W* w, int64_t K, int32_t* acc,
+                                        int64_t ld) {
     S32x8 c[kRows][2 * kPanels] = {};
     for (int t = 0; t < n_taps; ++t) {
       const int16_t* x[kRows];
@@ -82,9 +94,8 @@ struct Avx2S8 {
         __m256i pair[kPanels == 1 ? 1 : kRows];
 #pragma GCC unroll 4
         for (int p = 0; p < kPanels; ++p) {
-          const auto* from = reinterpret_cast<const __m128i*>(w + p * kPanel * K);
-          const __m256i w0 = _mm256_cvtepi8_epi16(_mm_load_si128(from));
-          const __m256i w1 = _mm256_cvtepi8_epi16(_mm_load_si128(from + 1));
+          const __m256i w0 = load_words(w + p * kPanel * K);
+          const __m256i w1 = load_words(w + p * kPanel * K + 16);
 #pragma GCC unroll 6
           for (int r = 0; r < kRows; ++r) {
             __m256i& value = pair[kPanels == 1 ? 0 : r];
@@ -103,38 +114,55 @@ struct Avx2S8 {
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
       for (int i = 0; i < 2 * kPanels; ++i) {
-        *reinterpret_cast<S32x8*>(acc + (r * 2 * kPanels + i) * 8) = c[r][i];
+        *reinterpret_cast<S32x8u*>(acc + r * ld + i * 8) = c[r][i];
       }
     }
   }
 
-  static void tile(int rows, int panels, const int16_t* const* a, const int64_t* taps, int n_taps,
-                   int64_t segment, const int8_t* w, int64_t K, int32_t* acc) {
+  static void tile_at(int rows, int panels, const int16_t* const* a, const int64_t* taps,
+                      int n_taps, int64_t segment, const W* w, int64_t K, int32_t* acc,
+                      int64_t ld) {
     switch (rows * 8 + panels) {
       case 1 * 8 + 1:
-        return tile_of<1, 1>(a, taps, n_taps, segment, w, K, acc);
+        return tile_of<1, 1>(a, taps, n_taps, segment, w, K, acc, ld);
       case 1 * 8 + 2:
-        return tile_of<1, 2>(a, taps, n_taps, segment, w, K, acc);
+        return tile_of<1, 2>(a, taps, n_taps, segment, w, K, acc, ld);
       case 1 * 8 + 4:
-        return tile_of<1, 4>(a, taps, n_taps, segment, w, K, acc);
+        return tile_of<1, 4>(a, taps, n_taps, segment, w, K, acc, ld);
       case 2 * 8 + 1:
-        return tile_of<2, 1>(a, taps, n_taps, segment, w, K, acc);
+        return tile_of<2, 1>(a, taps, n_taps, segment, w, K, acc, ld);
       case 2 * 8 + 2:
-        return tile_of<2, 2>(a, taps, n_taps, segment, w, K, acc);
+        return tile_of<2, 2>(a, taps, n_taps, segment, w, K, acc, ld);
       case 3 * 8 + 1:
-        return tile_of<3, 1>(a, taps, n_taps, segment, w, K, acc);
+        return tile_of<3, 1>(a, taps, n_taps, segment, w, K, acc, ld);
       case 4 * 8 + 1:
-        return tile_of<4, 1>(a, taps, n_taps, segment, w, K, acc);
+        return tile_of<4, 1>(a, taps, n_taps, segment, w, K, acc, ld);
       case 5 * 8 + 1:
-        return tile_of<5, 1>(a, taps, n_taps, segment, w, K, acc);
+        return tile_of<5, 1>(a, taps, n_taps, segment, w, K, acc, ld);
       default:
-        return tile_of<6, 1>(a, taps, n_taps, segment, w, K, acc);
+        return tile_of<6, 1>(a, taps, n_taps, segment, w, K, acc, ld);
     }
+  }
+  static void tile(int rows, int panels, const int16_t* const* a, const int64_t* taps, int n_taps,
+                   int64_t segment, const W* w, int64_t K, int32_t* acc) {
+    tile_at(rows, panels, a, taps, n_taps, segment, w, K, acc, panels * kPanel);
   }
 
   static void finish(const Epilogue& e, const int32_t* acc, int ldacc, int rows, int columns,
                      int64_t n, int64_t at, int64_t ldy) {
     finish_s32_avx2(e, acc, ldacc, rows, columns, n, at, ldy);
+  }
+};
+
+using Avx2S8 = Avx2Words<int8_t>;
+
+// Weights that are s16, and sums that are wanted as they are: a part of another computation.
+struct Avx2S16 : Avx2Words<int16_t> {
+  static constexpr bool kFinishesTiles = true;
+  static void finished_tile(const Epilogue& e, int rows, int panels, const int16_t* const* a,
+                            const int64_t* taps, int n_taps, int64_t segment, const int16_t* w,
+                            int64_t K, int64_t, int64_t at, int64_t ldy) {
+    tile_at(rows, panels, a, taps, n_taps, segment, w, K, static_cast<int32_t*>(e.y) + at, ldy);
   }
 };
 
