@@ -35,8 +35,10 @@ enum Feature : FeatureMask {
 
 inline constexpr FeatureMask kPresetScalar = 0;
 inline constexpr FeatureMask kPresetAvx2 = kAvx2 | kFma | kF16c | kBmi2;
-inline constexpr FeatureMask kPresetAvx512Vnni =
-    kPresetAvx2 | kAvx512F | kAvx512Bw | kAvx512Dq | kAvx512Vl | kAvx512Vnni;
+inline constexpr FeatureMask kPresetAvxVnni = kPresetAvx2 | kAvxVnni;
+inline constexpr FeatureMask kPresetAvx512 =
+    kPresetAvx2 | kAvx512F | kAvx512Bw | kAvx512Dq | kAvx512Vl;
+inline constexpr FeatureMask kPresetAvx512Vnni = kPresetAvx512 | kAvx512Vnni;
 inline constexpr FeatureMask kPresetAvx512Icl =
     kPresetAvx512Vnni | kAvx512Vbmi | kAvx512Vbmi2 | kAvx512Bitalg | kAvx512Vpopcntdq;
 
@@ -49,6 +51,8 @@ struct Preset {
 inline constexpr Preset kPresets[] = {
     {"scalar", kPresetScalar},
     {"avx2", kPresetAvx2},
+    {"avxvnni", kPresetAvxVnni},
+    {"avx512", kPresetAvx512},
     {"avx512vnni", kPresetAvx512Vnni},
     {"avx512icl", kPresetAvx512Icl},
 };

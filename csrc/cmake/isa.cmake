@@ -26,16 +26,20 @@ function(pyrt_preset name arch)
 endfunction()
 
 set(avx2 -mavx2 -mfma -mf16c -mbmi2)
-set(avx512vnni ${avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni)
+set(avxvnni ${avx2} -mavxvnni)
+set(avx512 ${avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  list(APPEND avx512vnni -Wno-maybe-uninitialized)  # false for the undefined vectors in g++ 12's own header (PR 105593)
+  list(APPEND avx512 -Wno-maybe-uninitialized)  # false for the undefined vectors in g++ 12's own header (PR 105593)
 endif()
+set(avx512vnni ${avx512} -mavx512vnni)
 set(avx512icl ${avx512vnni} -mavx512vbmi -mavx512vbmi2 -mavx512bitalg -mavx512vpopcntdq)
 
 # Scalar is the compiler's baseline: SSE2 on x86-64, Advanced SIMD on aarch64 (IEEE there), VFP on 32-bit ARM, whose
 # NEON flushes subnormals to zero and is therefore never used for floats without an own preset.
 pyrt_preset(scalar x86)
 pyrt_preset(avx2 x86 ${avx2})
+pyrt_preset(avxvnni x86 ${avxvnni})
+pyrt_preset(avx512 x86 ${avx512})
 pyrt_preset(avx512vnni x86 ${avx512vnni})
 pyrt_preset(avx512icl x86 ${avx512icl})
 pyrt_preset(scalar aarch64)
@@ -58,7 +62,7 @@ function(pyrt_add_kernel folder preset)
   endif()
   set(source csrc/kernels/${folder}/${folder}_${preset}.cpp)
   set(flags ${PYRT_FLAGS_${preset}})
-  if(PYRT_EMULATE_AVX512 AND preset MATCHES "^avx512")
+  if(PYRT_EMULATE_AVX512 AND preset MATCHES "^avx(512|vnni)")
     # SIMDe's functions take the place of the intrinsics; the rest is compiled for AVX2.
     # No function outside a file takes a 64-byte vector, so its ABI without AVX-512 does not matter.
     set(flags ${avx2} -Wno-psabi -I${CMAKE_CURRENT_SOURCE_DIR}/csrc/cmake/emulate -isystem ${PYRT_SIMDE_INCLUDE})

@@ -444,13 +444,15 @@ void expect_error(const Status& status, Code code, const std::string& text) {
 
 FeatureMask cpu_features() {
 #if defined(PYRT_EMULATE_AVX512)
-  return kPresetAvx512Icl;  // intrinsics are plain C++ here
+  return kPresetAvx512Icl | kPresetAvxVnni;  // intrinsics are plain C++ here
 #elif defined(__x86_64__)
   __builtin_cpu_init();
   FeatureMask mask = 0;
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) mask |= kPresetAvx2;
-  if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vnni")) {
-    mask |= kPresetAvx512Vnni;
+  if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512dq")) {
+    mask |= kPresetAvx512;
+    if (__builtin_cpu_supports("avx512vnni")) mask |= kPresetAvx512Vnni;
   }
   if (__builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("avx512bitalg") &&
       __builtin_cpu_supports("avx512vpopcntdq")) {

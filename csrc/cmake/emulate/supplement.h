@@ -229,4 +229,6 @@ inline __m512i alignr_epi32(const __m512i& a, const __m512i& b, int count) {
 #define _mm512_mask_cvtsepi32_storeu_epi8(p, k, v) _mm_mask_storeu_epi8(p, k, _mm512_cvtsepi32_epi8(v))
 #undef _mm512_permute_ps
 #define _mm512_permute_ps(v, control) _mm512_shuffle_ps(v, v, control)
+#undef _mm256_dpbusd_avx_epi32
+#define _mm256_dpbusd_avx_epi32(sum, a, b) _mm256_dpbusd_epi32(sum, a, b)
 // clang-format on

@@ -11,6 +11,9 @@ struct CostS8 {
     return product_ns_avx512(kAvx512S8Rates, M, N, K, prepare);
   }
 };
+struct CostYmmS8 {
+  static double product_ns(double M, double N, double K, bool) { return vnni_ymm_ns(M, N, K); }
+};
 struct CostF32 {
   static constexpr double kInputNs = 4, kOutputNs = 3.5;  // as with AVX2, whose transforms they are
   static double product_ns(double M, double N, double K, bool prepare) {
@@ -40,6 +43,14 @@ constexpr Row row(const char* name, const char* family, Exactness exactness, Off
           .run = Rows::run};
 }
 
+constexpr Row ymm_row() {
+  Row r = row<ConvRows<Avx512YmmS8>>("conv_s8_s8_s32_6x32x4_avx512vnni", "conv", Exactness::kExact,
+                                     Offset::kTakes, "conv_s8_nr16kr4", 4,
+                                     conv_ns<Avx512YmmS8, CostYmmS8>);
+  r.nr = 2 * kPanel;
+  return r;
+}
+
 constexpr Row kRows[] = {
     row<ConvRows<Avx512F32>>("conv_f32_f32_f32_6x64x1_avx512vnni", "conv", Exactness::kFast,
                              Offset::kNever, "conv_f32_nr16", 1, conv_ns<Avx512F32, CostF32>),
@@ -48,6 +59,7 @@ constexpr Row kRows[] = {
         "conv_f32_winograd_nr16", 1, winograd_ns<WinogradF32<Avx512F32>, CostF32>),
     row<ConvRows<Avx512S8>>("conv_s8_s8_s32_6x64x4_avx512vnni", "conv", Exactness::kExact,
                             Offset::kTakes, "conv_s8_nr16kr4", 4, conv_ns<Avx512S8, CostS8>),
+    ymm_row(),
     row<ConvTransposeRows<Avx512F32>>("conv_transpose_f32_f32_f32_6x64x1_avx512vnni",
                                       "conv_transpose", Exactness::kFast, Offset::kNever,
                                       "conv_transpose_f32_nr16", 1, transpose_ns<CostF32>),

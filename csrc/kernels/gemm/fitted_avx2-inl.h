@@ -1,7 +1,8 @@
 // The AVX2 arithmetic on fitted weights (fitted-inl.h): 64 multiply-adds by two vpmaddubsw, one
 // vpaddw, one vpmaddwd by ones and one vpaddd, where vpmaddwd alone needs four and four additions.
 //
-// Tile 4 x 16: 8 accumulators, 4 of weights, 1 of ones, 3 for activations and products.
+// Tile 4 x 16: 8 accumulators, 4 of weights, 1 of ones, 3 for activations and products; V says how
+// wide vectors are, and FittedZmm (fitted_avx512-inl.h) does the same on zmm registers.
 //
 // Excess: activations of up to 32 rows are transposed once to [K][32], then two entries are a
 // broadcast pair times 32 interleaved pairs of activations, added up in s16 along a chain. The sums
@@ -33,17 +34,55 @@ namespace {
          (dense + excess < wide ? dense + excess : wide);
 }
 
-struct Avx2U8 {
+struct FittedYmm {
+  // A GNU vector: g++ 12 spills arrays of __m256i.
+  using Sum [[gnu::may_alias]] = int32_t __attribute__((vector_size(32)));
+  using Bytes = __m256i;
+  static constexpr int kRegisters = 2;  // of a panel
+  static constexpr int kRows = 4;
+
+  PYRT_INLINE static Sum load_sum(const int32_t* from) {
+    return *reinterpret_cast<const Sum*>(from);
+  }
+  PYRT_INLINE static void store_sum(int32_t* to, Sum sum) { *reinterpret_cast<Sum*>(to) = sum; }
+  PYRT_INLINE static Bytes load(const int8_t* from) {
+    return _mm256_load_si256(reinterpret_cast<const __m256i*>(from));
+  }
+  PYRT_INLINE static Bytes broadcast(int32_t four) { return _mm256_set1_epi32(four); }
+  PYRT_INLINE static Bytes ones() { return _mm256_set1_epi16(1); }
+  // Pairs of u8 * s8 to s16, two of them added.
+  PYRT_INLINE static Bytes products(Bytes a0, Bytes w0, Bytes a1, Bytes w1) {
+    return _mm256_add_epi16(_mm256_maddubs_epi16(a0, w0), _mm256_maddubs_epi16(a1, w1));
+  }
+  PYRT_INLINE static Sum add_pairs(Sum sum, Bytes a, Bytes w) {
+    return sum + reinterpret_cast<Sum>(_mm256_madd_epi16(a, w));
+  }
+  PYRT_INLINE static Bytes even_s8(Bytes w) {
+    return _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8);
+  }
+  PYRT_INLINE static Bytes odd_s8(Bytes w) { return _mm256_srai_epi16(w, 8); }
+  PYRT_INLINE static Bytes even_u8(Bytes a) {
+    return _mm256_srli_epi16(_mm256_slli_epi16(a, 8), 8);
+  }
+  PYRT_INLINE static Bytes odd_u8(Bytes a) { return _mm256_srli_epi16(a, 8); }
+};
+
+template <class V>
+struct FittedU8 {
   using X = int8_t;
   using A = uint8_t;  // s8 + 128: the offset form of the operand
   using W = int8_t;
   using Acc = int32_t;
-  static constexpr int kMr = 4;
+  using Sum = typename V::Sum;
+  using Bytes = typename V::Bytes;
+  static constexpr int kMr = V::kRows;
   static constexpr int kKr = kFittedKr;
   static constexpr int kRowUnit = kExcessRows;
   static constexpr bool kInPlace = true;
   static constexpr bool kFitted = true;
   static constexpr int64_t kGroup = kExcessRows;
+  static constexpr int kRegisters = V::kRegisters;
+  static constexpr int kLanes = kPanel / kRegisters;
 
   using Vector [[gnu::may_alias]] = int32_t __attribute__((vector_size(32)));
 
@@ -51,10 +90,10 @@ struct Avx2U8 {
     memcpy(a, x, static_cast<size_t>(count));
   }
 
-  PYRT_INLINE static __m256i broadcast(const uint8_t* from) {
+  PYRT_INLINE static Bytes broadcast(const uint8_t* from) {
     int32_t four;
     memcpy(&four, from, sizeof(four));
-    return _mm256_set1_epi32(four);
+    return V::broadcast(four);
   }
 
   // clang 14 keeps broadcasts in registers until it must spill one; this has it load them again.
@@ -70,42 +109,39 @@ struct Avx2U8 {
   [[gnu::noinline]] static void tile_of(const uint8_t* const* a, const int64_t* taps, int n_taps,
                                         int64_t segment, const int8_t* w, const int32_t* init,
                                         int64_t init_step, int32_t* acc) {
-    Vector c[kRows][2];
-#pragma GCC unroll 4
+    Sum c[kRows][kRegisters];
+#pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      c[r][0] = *reinterpret_cast<const Vector*>(init + r * init_step);
-      c[r][1] = *reinterpret_cast<const Vector*>(init + r * init_step + 8);
+#pragma GCC unroll 2
+      for (int i = 0; i < kRegisters; ++i) c[r][i] = V::load_sum(init + r * init_step + i * kLanes);
     }
-    const __m256i ones = _mm256_set1_epi16(1);
+    const Bytes ones = V::ones();
     for (int t = 0; t < n_taps; ++t) {
       const uint8_t* x[kRows];
       for (int r = 0; r < kRows; ++r) x[r] = a[r] + taps[t];
       for (int64_t k = 0; k < segment; k += kKr, w += kKr * kPanel) {
-        const auto* from = reinterpret_cast<const __m256i*>(w);
-        const __m256i w00 = _mm256_load_si256(from);
-        const __m256i w01 = _mm256_load_si256(from + 1);
-        const __m256i w10 = _mm256_load_si256(from + 2);
-        const __m256i w11 = _mm256_load_si256(from + 3);
-#pragma GCC unroll 4
+        Bytes w0[kRegisters], w1[kRegisters];
+#pragma GCC unroll 2
+        for (int i = 0; i < kRegisters; ++i) {
+          w0[i] = V::load(w + i * kLanes * 4);
+          w1[i] = V::load(w + 4 * kPanel + i * kLanes * 4);
+        }
+#pragma GCC unroll 8
         for (int r = 0; r < kRows; ++r) {
-          const __m256i a0 = broadcast(x[r] + k);
-          const __m256i a1 = broadcast(x[r] + k + 4);
-          const __m256i s0 =
-              _mm256_add_epi16(_mm256_maddubs_epi16(a0, w00), _mm256_maddubs_epi16(a1, w10));
-          keep_in_memory(x[r]);
-          const __m256i b0 = broadcast(x[r] + k);
-          const __m256i b1 = broadcast(x[r] + k + 4);
-          const __m256i s1 =
-              _mm256_add_epi16(_mm256_maddubs_epi16(b0, w01), _mm256_maddubs_epi16(b1, w11));
-          c[r][0] += reinterpret_cast<Vector>(_mm256_madd_epi16(s0, ones));
-          c[r][1] += reinterpret_cast<Vector>(_mm256_madd_epi16(s1, ones));
+#pragma GCC unroll 2
+          for (int i = 0; i < kRegisters; ++i) {
+            const Bytes a0 = broadcast(x[r] + k);
+            const Bytes a1 = broadcast(x[r] + k + 4);
+            c[r][i] = V::add_pairs(c[r][i], V::products(a0, w0[i], a1, w1[i]), ones);
+            keep_in_memory(x[r]);
+          }
         }
       }
     }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      *reinterpret_cast<Vector*>(acc + r * kPanel) = c[r][0];
-      *reinterpret_cast<Vector*>(acc + r * kPanel + 8) = c[r][1];
+#pragma GCC unroll 2
+      for (int i = 0; i < kRegisters; ++i) V::store_sum(acc + r * kPanel + i * kLanes, c[r][i]);
     }
   }
 
@@ -114,49 +150,57 @@ struct Avx2U8 {
   [[gnu::noinline]] static void wide_tile_of(const uint8_t* const* a, const int64_t* taps,
                                              int n_taps, int64_t segment, const int8_t* w,
                                              const int32_t* init, int64_t init_step, int32_t* acc) {
-    Vector c[kRows][2];
-#pragma GCC unroll 4
+    Sum c[kRows][kRegisters];
+#pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      c[r][0] = *reinterpret_cast<const Vector*>(init + r * init_step);
-      c[r][1] = *reinterpret_cast<const Vector*>(init + r * init_step + 8);
+#pragma GCC unroll 2
+      for (int i = 0; i < kRegisters; ++i) c[r][i] = V::load_sum(init + r * init_step + i * kLanes);
     }
     for (int t = 0; t < n_taps; ++t) {
       const uint8_t* x[kRows];
       for (int r = 0; r < kRows; ++r) x[r] = a[r] + taps[t];
       for (int64_t k = 0; k < segment; k += 4, w += 4 * kPanel) {
-        const auto* from = reinterpret_cast<const __m256i*>(w);
-        const __m256i w0 = _mm256_load_si256(from);
-        const __m256i w1 = _mm256_load_si256(from + 1);
-        const __m256i even0 = _mm256_srai_epi16(_mm256_slli_epi16(w0, 8), 8);
-        const __m256i even1 = _mm256_srai_epi16(_mm256_slli_epi16(w1, 8), 8);
-        const __m256i odd0 = _mm256_srai_epi16(w0, 8);
-        const __m256i odd1 = _mm256_srai_epi16(w1, 8);
-#pragma GCC unroll 4
+        Bytes even_w[kRegisters], odd_w[kRegisters];
+#pragma GCC unroll 2
+        for (int i = 0; i < kRegisters; ++i) {
+          const Bytes four = V::load(w + i * kLanes * 4);
+          even_w[i] = V::even_s8(four);
+          odd_w[i] = V::odd_s8(four);
+        }
+#pragma GCC unroll 8
         for (int r = 0; r < kRows; ++r) {
-          const __m256i value = broadcast(x[r] + k);
-          const __m256i even = _mm256_srli_epi16(_mm256_slli_epi16(value, 8), 8);
-          const __m256i odd = _mm256_srli_epi16(value, 8);
-          c[r][0] += reinterpret_cast<Vector>(_mm256_madd_epi16(even, even0));
-          c[r][1] += reinterpret_cast<Vector>(_mm256_madd_epi16(even, even1));
-          c[r][0] += reinterpret_cast<Vector>(_mm256_madd_epi16(odd, odd0));
-          c[r][1] += reinterpret_cast<Vector>(_mm256_madd_epi16(odd, odd1));
+          const Bytes value = broadcast(x[r] + k);
+          const Bytes even = V::even_u8(value);
+          const Bytes odd = V::odd_u8(value);
+#pragma GCC unroll 2
+          for (int i = 0; i < kRegisters; ++i) {
+            c[r][i] = V::add_pairs(V::add_pairs(c[r][i], even, even_w[i]), odd, odd_w[i]);
+          }
         }
       }
     }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      *reinterpret_cast<Vector*>(acc + r * kPanel) = c[r][0];
-      *reinterpret_cast<Vector*>(acc + r * kPanel + 8) = c[r][1];
+#pragma GCC unroll 2
+      for (int i = 0; i < kRegisters; ++i) V::store_sum(acc + r * kPanel + i * kLanes, c[r][i]);
     }
   }
 
   using Tile = void (*)(const uint8_t* const*, const int64_t*, int, int64_t, const int8_t*,
                         const int32_t*, int64_t, int32_t*);
-  static Tile tile_for(int64_t rows, bool wide) {
+  template <int kFirst>
+  static Tile tile_from(int64_t rows, bool wide) {  // rows of kFirst .. kFirst + 3
     static constexpr Tile kTiles[2][4] = {
-        {tile_of<1>, tile_of<2>, tile_of<3>, tile_of<4>},
-        {wide_tile_of<1>, wide_tile_of<2>, wide_tile_of<3>, wide_tile_of<4>}};
-    return kTiles[wide ? 1 : 0][rows - 1];
+        {tile_of<kFirst>, tile_of<kFirst + 1>, tile_of<kFirst + 2>, tile_of<kFirst + 3>},
+        {wide_tile_of<kFirst>, wide_tile_of<kFirst + 1>, wide_tile_of<kFirst + 2>,
+         wide_tile_of<kFirst + 3>}};
+    return kTiles[wide ? 1 : 0][rows - kFirst];
+  }
+  static Tile tile_for(int64_t rows, bool wide) {
+    if constexpr (kMr > 4) {
+      if (rows > 4) return tile_from<5>(rows, wide);
+    }
+    return tile_from<1>(rows, wide);
   }
 
   // x[0..16) + 0..7 to out[8] rows of 16 bytes, `step` apart: a shuffle network that interleaves
@@ -342,6 +386,7 @@ struct Avx2U8 {
     return panels[count - 1].first_chain + panels[count - 1].chains > 0;
   }
 };
+using Avx2U8 = FittedU8<FittedYmm>;
 
 }  // namespace
 }  // namespace pyrt

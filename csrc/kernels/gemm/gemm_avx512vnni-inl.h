@@ -9,6 +9,7 @@
 
 #include "kernels/common/epilogue_avx512-inl.h"
 #include "kernels/gemm/gemm-inl.h"
+#include "kernels/gemm/vnni_ymm-inl.h"
 
 namespace pyrt {
 namespace {
@@ -34,93 +35,34 @@ PYRT_INLINE double product_ns_avx512(const Product512& r, double M, double N, do
          (by_macs > by_weights ? by_macs : by_weights);
 }
 
-struct Avx512S8 {
-  using X = int8_t;
-  using A = uint8_t;  // s8 + 128: the offset form of the operand
-  using W = int8_t;
-  using Acc = int32_t;
-  static constexpr int kMr = 6;
-  static constexpr int kKr = 4;
-  static constexpr int kMaxAcc = 6 * 64;
-  static constexpr bool kInPlace = true;
+// vpdpbusd on zmm registers, one to a panel.
+struct VnniZmm {
+  using Register = __m512i;
+  static constexpr int kRegisters = 1;  // of a panel
+  static constexpr int kFile = 32;
 
   static int panels(int) { return 4; }
-
-  static void prepare(const int8_t* x, int64_t count, uint8_t* a) {
-    int64_t i = 0;
-    for (; i + 64 <= count; i += 64) _mm512_storeu_si512(a + i, _mm512_loadu_si512(x + i));
-    for (; i < count; ++i) a[i] = static_cast<uint8_t>(x[i]);
+  PYRT_INLINE static Register zero() { return _mm512_setzero_si512(); }
+  PYRT_INLINE static Register load(const int8_t* from) { return _mm512_loadu_si512(from); }
+  PYRT_INLINE static Register broadcast(int32_t four) { return _mm512_set1_epi32(four); }
+  PYRT_INLINE static Register dot(Register sum, Register a, Register w) {
+    return _mm512_dpbusd_epi32(sum, a, w);
   }
-
-  template <int kRows, int kPanels>
-  [[gnu::noinline]] static void tile_of(const uint8_t* const* a, const int64_t* taps, int n_taps,
-                                        int64_t segment, const int8_t* w, int64_t K, int32_t* acc) {
-    __m512i c[kRows][kPanels];
-#pragma GCC unroll 6
-    for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 4
-      for (int p = 0; p < kPanels; ++p) c[r][p] = _mm512_setzero_si512();
-    }
-    for (int t = 0; t < n_taps; ++t) {
-      const uint8_t* x[kRows];
-      for (int r = 0; r < kRows; ++r) x[r] = a[r] + taps[t];
-      for (int64_t k = 0; k < segment; k += 4, w += 4 * kPanel) {
-        __m512i weights[kPanels];
-#pragma GCC unroll 4
-        for (int p = 0; p < kPanels; ++p) {
-          weights[p] = _mm512_loadu_si512(w + p * kPanel * K);
-        }
-#pragma GCC unroll 6
-        for (int r = 0; r < kRows; ++r) {
-          int32_t four;
-          memcpy(&four, x[r] + k, sizeof(four));
-          const __m512i value = _mm512_set1_epi32(four);
-#pragma GCC unroll 4
-          for (int p = 0; p < kPanels; ++p)
-            c[r][p] = _mm512_dpbusd_epi32(c[r][p], value, weights[p]);
-        }
-      }
-    }
-#pragma GCC unroll 6
-    for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 4
-      for (int p = 0; p < kPanels; ++p) {
-        _mm512_storeu_si512(acc + (r * kPanels + p) * kPanel, c[r][p]);
-      }
-    }
-  }
-
-  template <int kPanels>
-  static void tile_panels(int rows, const uint8_t* const* a, const int64_t* taps, int n_taps,
-                          int64_t segment, const int8_t* w, int64_t K, int32_t* acc) {
-    switch (rows) {
-      case 1:
-        return tile_of<1, kPanels>(a, taps, n_taps, segment, w, K, acc);
-      case 2:
-        return tile_of<2, kPanels>(a, taps, n_taps, segment, w, K, acc);
-      case 3:
-        return tile_of<3, kPanels>(a, taps, n_taps, segment, w, K, acc);
-      case 4:
-        return tile_of<4, kPanels>(a, taps, n_taps, segment, w, K, acc);
-      case 5:
-        return tile_of<5, kPanels>(a, taps, n_taps, segment, w, K, acc);
-      default:
-        return tile_of<6, kPanels>(a, taps, n_taps, segment, w, K, acc);
-    }
-  }
-
-  static void tile(int rows, int panels, const uint8_t* const* a, const int64_t* taps, int n_taps,
-                   int64_t segment, const int8_t* w, int64_t K, int32_t* acc) {
-    if (panels == 4) return tile_panels<4>(rows, a, taps, n_taps, segment, w, K, acc);
-    if (panels == 2) return tile_panels<2>(rows, a, taps, n_taps, segment, w, K, acc);
-    tile_panels<1>(rows, a, taps, n_taps, segment, w, K, acc);
-  }
-
+  PYRT_INLINE static void store(int32_t* to, Register value) { _mm512_storeu_si512(to, value); }
   static void finish(const Epilogue& e, const int32_t* acc, int ldacc, int rows, int columns,
                      int64_t n, int64_t at, int64_t ldy) {
     finish_s32_avx512(e, acc, ldacc, rows, columns, n, at, ldy);
   }
 };
+using Avx512S8 = VnniS8<VnniZmm>;
+
+// And on ymm registers, for CPUs that slow down when they use zmm ones: `pyruntime tune` finds out.
+struct DotEvex {
+  PYRT_INLINE static __m256i dot(__m256i sum, __m256i a, __m256i w) {
+    return _mm256_dpbusd_epi32(sum, a, w);
+  }
+};
+using Avx512YmmS8 = VnniS8<VnniYmm<DotEvex, 32>>;
 
 struct Avx512F32 {
   using X = float;

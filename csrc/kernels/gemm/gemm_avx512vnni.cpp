@@ -22,6 +22,17 @@ double cost_ns(const Problem& problem) {
   return ns;
 }
 
+double ymm_cost_ns(const Problem& problem) {
+  using Rows = GemmRows<Avx512YmmS8>;
+  const auto& p = problem.as<GemmParams>();
+  const auto N = static_cast<double>(p.N);
+  const auto K = static_cast<double>(p.K);
+  double ns = kCallNs;
+  ns += static_cast<double>(p.batch) * vnni_ymm_ns(static_cast<double>(p.M), N, K);
+  if (!Rows::packed_once(problem)) ns += static_cast<double>(p.batch) * N * K * kPackNs;
+  return ns;
+}
+
 template <class Isa>
 constexpr Row row(const char* name, Exactness exactness, Offset offset, const char* packing) {
   using Rows = GemmRows<Isa>;
@@ -43,11 +54,20 @@ constexpr Row row(const char* name, Exactness exactness, Offset offset, const ch
           .run = Rows::run};
 }
 
+constexpr Row ymm_row() {
+  Row r = row<Avx512YmmS8>("gemm_s8_s8_s32_6x32x4_avx512vnni", Exactness::kExact, Offset::kTakes,
+                           "gemm_s8_nr16kr4");
+  r.nr = 2 * kPanel;
+  r.cost_ns = ymm_cost_ns;
+  return r;
+}
+
 constexpr Row kRows[] = {
     row<Avx512F32>("gemm_f32_f32_f32_6x64x1_avx512vnni", Exactness::kFast, Offset::kNever,
                    "gemm_f32_nr16"),
     row<Avx512S8>("gemm_s8_s8_s32_6x64x4_avx512vnni", Exactness::kExact, Offset::kTakes,
                   "gemm_s8_nr16kr4"),
+    ymm_row(),
 };
 
 }  // namespace

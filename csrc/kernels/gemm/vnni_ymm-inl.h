@@ -1,0 +1,60 @@
+// vpdpbusd on ymm registers, two to a panel: in VEX form (AVX-VNNI, 16 registers) and in EVEX form
+// (AVX-512 VL with VNNI, 32 registers), which CPUs of the first AVX-512 VNNI generations have
+// alone.
+//
+// VEX tile 6 x 16, EVEX tile 6 x 32; few rows take 2 or 4 panels, so that chains are many enough
+// for 5 cycles of latency and 2 instructions a cycle.
+#pragma once
+
+#include "kernels/common/epilogue_avx2-inl.h"
+#include "kernels/gemm/vnni-inl.h"
+
+namespace pyrt {
+namespace {
+
+// Dot::dot(sum, a, w) is the instruction; kRegisterFile is 16 or 32.
+template <class Dot, int kRegisterFile>
+struct VnniYmm {
+  // A GNU vector: g++ 12 spills arrays of __m256i.
+  using Register [[gnu::may_alias]] = int32_t __attribute__((vector_size(32)));
+  static constexpr int kRegisters = 2;  // of a panel
+  static constexpr int kFile = kRegisterFile;
+
+  static int panels(int rows) {
+    if (kFile == 16) return rows == 1 ? 4 : (rows == 2 ? 2 : 1);
+    return rows <= 2 ? 4 : 2;
+  }
+  PYRT_INLINE static Register zero() { return Register{}; }
+  PYRT_INLINE static Register load(const int8_t* from) {
+    return reinterpret_cast<Register>(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+  }
+  PYRT_INLINE static Register broadcast(int32_t four) {
+    return reinterpret_cast<Register>(_mm256_set1_epi32(four));
+  }
+  PYRT_INLINE static Register dot(Register sum, Register a, Register w) {
+    const auto s = reinterpret_cast<__m256i>(sum);
+    const auto x = reinterpret_cast<__m256i>(a);
+    const auto y = reinterpret_cast<__m256i>(w);
+    return reinterpret_cast<Register>(Dot::dot(s, x, y));
+  }
+  PYRT_INLINE static void store(int32_t* to, Register value) {
+    *reinterpret_cast<Register*>(to) = value;
+  }
+  static void finish(const Epilogue& e, const int32_t* acc, int ldacc, int rows, int columns,
+                     int64_t n, int64_t at, int64_t ldy) {
+    finish_s32_avx2(e, acc, ldacc, rows, columns, n, at, ldy);
+  }
+};
+
+// Predicted time of a product, without a call's overhead; not measured on a CPU with AVX-VNNI, but
+// as fast per cycle as zmm on Zen 4 (64 multiply-adds), with more tiles.
+PYRT_INLINE double vnni_ymm_ns(double M, double N, double K) {
+  const double columns = static_cast<double>(round_up(static_cast<int64_t>(N), kPanel));
+  const double tiles = static_cast<double>(ceil_div(static_cast<int64_t>(M), 6));
+  const double by_macs = M * columns * (K + 1) / 175;
+  const double by_weights = tiles * columns * (K + 1) / 80;
+  return tiles * columns * 0.5 + (by_macs > by_weights ? by_macs : by_weights);
+}
+
+}  // namespace
+}  // namespace pyrt
