@@ -62,13 +62,20 @@ Tensor activations(Random& random, int64_t M, int64_t K, int kind) {
 
 void check(Pattern pattern, Random& random, int64_t M, int64_t N, int64_t K, int kind) {
   const bool transposed = kind % 2 == 1;
-  Step step("gemm");
-  step.input(activations(random, M, K, kind));
-  step.input(weights(pattern, random, K, N, transposed), Role::kConstant);
-  step.set("trans_b", int64_t{transposed}).set("x_zero_point", random.integer(-128, 127));
-  step.output(DType::kS32, {M, N});
-  step.check_rows("pattern " + std::to_string(static_cast<int>(pattern)) + " " + std::to_string(M) +
-                  "x" + std::to_string(N) + "x" + std::to_string(K));
+  for (const bool quantized : {false, true}) {
+    Step step("gemm");
+    step.input(activations(random, M, K, kind));
+    step.input(weights(pattern, random, K, N, transposed), Role::kConstant);
+    step.set("trans_b", int64_t{transposed}).set("x_zero_point", random.integer(-128, 127));
+    if (quantized) {  // sums lose little: a wrong one shows
+      const float least = 0.2f / static_cast<float>(K);
+      step.absent().input(random.f32({N}, least, 2 * least), Role::kConstant);
+      step.set("y_zero_point", random.integer(-128, 127));
+    }
+    step.output(quantized ? DType::kS8 : DType::kS32, {M, N});
+    step.check_rows("pattern " + std::to_string(static_cast<int>(pattern)) + " " +
+                    std::to_string(M) + "x" + std::to_string(N) + "x" + std::to_string(K));
+  }
 }
 
 }  // namespace
@@ -78,6 +85,7 @@ PYRT_TEST(gemm_fitted_adversarial_weights) {
   for (const Pattern pattern : kPatterns) {
     for (int kind = 0; kind < 3; ++kind) {
       check(pattern, random, 5, 33, 8, kind);
+      check(pattern, random, 11, 24, 16, kind);
       check(pattern, random, 33, 48, 37, kind);
       check(pattern, random, 70, 19, 264, kind);
       check(pattern, random, 16, 96, 300, kind);
@@ -117,6 +125,28 @@ PYRT_TEST(gemm_fitted_quantizes) {
     step.set("x_zero_point", int64_t{-9}).set("y_zero_point", int64_t{100});
     step.set("q_lo", int64_t{-90}).set("q_hi", int64_t{101}).output(DType::kS8, {M, 40});
     step.check_rows("quantized fitted M " + std::to_string(M));
+  }
+}
+
+// Tiles that make bytes themselves take scales up to 1/2; beyond, sums times scales leave s32.
+PYRT_TEST(gemm_s8_quantizes_by_any_scale) {
+  Random random(37);
+  for (const int64_t M : {1, 2, 3, 5, 7, 13, 40}) {
+    for (const int64_t N : {8, 24, 33, 48}) {
+      for (const float scale : {1e-30f, 0.01f, 0.5f, 0.50001f, 1e4f, 1e30f}) {
+        Step step("gemm");
+        step.input(random.s8({M, 24}));
+        step.input(random.s8({24, N}, -20, 20), Role::kConstant);
+        step.input(random.s32({N}, INT32_MIN, INT32_MAX), Role::kConstant);
+        Tensor scales = random.f32({N}, 0.001f, 0.002f);
+        for (int64_t n = 0; n < N; n += 3) scales.data<float>()[n] = scale;
+        step.input(scales, Role::kConstant);
+        step.set("x_zero_point", int64_t{-128}).set("y_zero_point", random.integer(-128, 127));
+        if (M % 2 == 0) step.set("q_lo", int64_t{-3}).set("q_hi", int64_t{90});
+        step.output(DType::kS8, {M, N});
+        step.check_rows("scale " + std::to_string(scale) + " M " + std::to_string(M));
+      }
+    }
   }
 }
 

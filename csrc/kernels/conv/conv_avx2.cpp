@@ -9,9 +9,14 @@ namespace pyrt {
 namespace {
 
 struct CostS8 {
-  static constexpr double kInputNs = 1.8, kOutputNs = 2.6;  // on Zen 3, as all here
   static double product_ns(double M, double N, double K, bool prepare) {
     return pyrt::product_ns(kAvx2S8Rates, M, N, K, prepare);
+  }
+};
+struct CostWinogradS8 {
+  static constexpr double kInputNs = 1.8, kOutputNs = 2.6;  // on Zen 3, as all here
+  static double product_ns(double M, double N, double K, bool prepare) {
+    return pyrt::product_ns(kAvx2S16Rates, M, N, K, prepare);
   }
 };
 struct CostF32 {
@@ -66,7 +71,8 @@ constexpr Row kRows[] = {
                                             Exactness::kFast, "conv_f32_winograd_nr16", 1,
                                             winograd_ns<WinogradF32<Avx2F32>, CostF32>),
     row<WinogradRows<WinogradS8>>("conv_s8_winograd_s32_6x16x2_avx2", "conv", Exactness::kExact,
-                                  "conv_s8_winograd_nr16kr2", 2, winograd_ns<WinogradS8, CostS8>),
+                                  "conv_s8_winograd_nr16kr2", 2,
+                                  winograd_ns<WinogradS8, CostWinogradS8>),
     row<ConvRows<Avx2S8>>("conv_s8_s8_s32_6x16x2_avx2", "conv", Exactness::kExact,
                           "conv_s8_nr16kr2", 2, conv_ns<Avx2S8, CostS8>),
     fitted_row(),

@@ -12,6 +12,7 @@
 #include "kernels/common/epilogue_avx2-inl.h"
 #include "kernels/gemm/fitted-inl.h"
 #include "kernels/gemm/pack_f32_avx2-inl.h"
+#include "kernels/gemm/quantized_avx2-inl.h"
 
 namespace pyrt {
 namespace {
@@ -19,18 +20,18 @@ namespace {
 // Predicted time of a product, activations in the offset form included; rates on Zen 3 at 3.25 GHz.
 [[maybe_unused]] double fitted_ns(const FitCount& fit, int64_t M, int64_t N, int64_t K) {
   const auto rows = static_cast<double>(M);
-  const auto panels = static_cast<double>(ceil_div(N, kPanel));
+  const double panels = panels_worked(static_cast<double>(N), true);
   const auto steps = static_cast<double>(ceil_div(K, kFittedKr));
   const auto tiles = static_cast<double>(ceil_div(M, 4));
   // A tile of few rows is bound by reading 128 bytes of weights a step.
-  const double by_macs = rows * panels * steps * 1.1;
+  const double by_macs = rows * panels * steps * 1.06;
   const double by_weights = tiles * panels * steps * 2.2;
   const double groups = static_cast<double>(larger(kExcessRows, round_up(M, kExcessRows / 2)));
   double excess = groups * static_cast<double>(fit.chains) * kChainNs;
-  if (fit.entries > 0) excess += groups * (steps * 0.4 + panels * 1.2);
+  if (fit.entries > 0) excess += groups * (steps * 0.4 + panels * kChainsNs);
   const double wide = panels * steps * (rows * 2.0 + tiles * 1.1);
   const double dense = by_macs > by_weights ? by_macs : by_weights;
-  return tiles * panels * 8 + rows * static_cast<double>(K) * 0.03 +
+  return tiles * panels * 9 + rows * static_cast<double>(K) * 0.03 +
          (dense + excess < wide ? dense + excess : wide);
 }
 
@@ -40,6 +41,7 @@ struct FittedYmm {
   using Bytes = __m256i;
   static constexpr int kRegisters = 2;  // of a panel
   static constexpr int kRows = 4;
+  static constexpr bool kQuantizes = true;
 
   PYRT_INLINE static Sum load_sum(const int32_t* from) {
     return *reinterpret_cast<const Sum*>(from);
@@ -104,40 +106,81 @@ struct FittedU8 {
 #endif
   }
 
+  // c += four products at k and four at k + 4, of the first kVectors vectors of a panel.
+  template <int kRows, int kVectors>
+  PYRT_INLINE static void add_step(const uint8_t* (&x)[kRows], int64_t k, const int8_t* w,
+                                   Bytes ones, Sum (&c)[kRows][kVectors]) {
+    Bytes w0[kVectors], w1[kVectors];
+#pragma GCC unroll 2
+    for (int i = 0; i < kVectors; ++i) {
+      w0[i] = V::load(w + i * kLanes * 4);
+      w1[i] = V::load(w + 4 * kPanel + i * kLanes * 4);
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 2
+      for (int i = 0; i < kVectors; ++i) {
+        const Bytes a0 = broadcast(x[r] + k);
+        const Bytes a1 = broadcast(x[r] + k + 4);
+        c[r][i] = V::add_pairs(c[r][i], V::products(a0, w0[i], a1, w1[i]), ones);
+        keep_in_memory(x[r]);
+      }
+    }
+  }
+
+  // The same for any weights, four at a time: bytes of even and of odd k widened to s16.
+  template <int kRows, int kVectors>
+  PYRT_INLINE static void add_wide(const uint8_t* (&x)[kRows], int64_t k, const int8_t* w,
+                                   Sum (&c)[kRows][kVectors]) {
+    Bytes even_w[kVectors], odd_w[kVectors];
+#pragma GCC unroll 2
+    for (int i = 0; i < kVectors; ++i) {
+      const Bytes four = V::load(w + i * kLanes * 4);
+      even_w[i] = V::even_s8(four);
+      odd_w[i] = V::odd_s8(four);
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const Bytes value = broadcast(x[r] + k);
+      const Bytes even = V::even_u8(value);
+      const Bytes odd = V::odd_u8(value);
+#pragma GCC unroll 2
+      for (int i = 0; i < kVectors; ++i) {
+        c[r][i] = V::add_pairs(V::add_pairs(c[r][i], even, even_w[i]), odd, odd_w[i]);
+      }
+    }
+  }
+
+  // Rows `a` times a panel, added to c.
+  template <bool kWide, int kRows, int kVectors>
+  PYRT_INLINE static void add_product(const Segments<uint8_t>& a, const int8_t* w,
+                                      Sum (&c)[kRows][kVectors]) {
+    [[maybe_unused]] const Bytes ones = V::ones();
+    for (int t = 0; t < a.n_taps; ++t) {
+      const uint8_t* x[kRows];
+      for (int r = 0; r < kRows; ++r) x[r] = a.rows[r] + a.taps[t];
+      constexpr int kStep = kWide ? 4 : kKr;
+      for (int64_t k = 0; k < a.segment; k += kStep, w += kStep * kPanel) {
+        if constexpr (kWide) {
+          add_wide<kRows, kVectors>(x, k, w, c);
+        } else {
+          add_step<kRows, kVectors>(x, k, w, ones, c);
+        }
+      }
+    }
+  }
+
   // acc[kRows][16] = init[m * init_step + i] + the product with one panel.
-  template <int kRows>
-  [[gnu::noinline]] static void tile_of(const uint8_t* const* a, const int64_t* taps, int n_taps,
-                                        int64_t segment, const int8_t* w, const int32_t* init,
-                                        int64_t init_step, int32_t* acc) {
+  template <bool kWide, int kRows>
+  [[gnu::noinline]] static void tile_of(const Segments<uint8_t>& a, const int8_t* w,
+                                        const int32_t* init, int64_t init_step, int32_t* acc) {
     Sum c[kRows][kRegisters];
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
       for (int i = 0; i < kRegisters; ++i) c[r][i] = V::load_sum(init + r * init_step + i * kLanes);
     }
-    const Bytes ones = V::ones();
-    for (int t = 0; t < n_taps; ++t) {
-      const uint8_t* x[kRows];
-      for (int r = 0; r < kRows; ++r) x[r] = a[r] + taps[t];
-      for (int64_t k = 0; k < segment; k += kKr, w += kKr * kPanel) {
-        Bytes w0[kRegisters], w1[kRegisters];
-#pragma GCC unroll 2
-        for (int i = 0; i < kRegisters; ++i) {
-          w0[i] = V::load(w + i * kLanes * 4);
-          w1[i] = V::load(w + 4 * kPanel + i * kLanes * 4);
-        }
-#pragma GCC unroll 8
-        for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 2
-          for (int i = 0; i < kRegisters; ++i) {
-            const Bytes a0 = broadcast(x[r] + k);
-            const Bytes a1 = broadcast(x[r] + k + 4);
-            c[r][i] = V::add_pairs(c[r][i], V::products(a0, w0[i], a1, w1[i]), ones);
-            keep_in_memory(x[r]);
-          }
-        }
-      }
-    }
+    add_product<kWide, kRows, kRegisters>(a, w, c);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
@@ -145,63 +188,46 @@ struct FittedU8 {
     }
   }
 
-  // The same for any weights: bytes of even and of odd k widened to s16.
-  template <int kRows>
-  [[gnu::noinline]] static void wide_tile_of(const uint8_t* const* a, const int64_t* taps,
-                                             int n_taps, int64_t segment, const int8_t* w,
-                                             const int32_t* init, int64_t init_step, int32_t* acc) {
-    Sum c[kRows][kRegisters];
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 2
-      for (int i = 0; i < kRegisters; ++i) c[r][i] = V::load_sum(init + r * init_step + i * kLanes);
-    }
-    for (int t = 0; t < n_taps; ++t) {
-      const uint8_t* x[kRows];
-      for (int r = 0; r < kRows; ++r) x[r] = a[r] + taps[t];
-      for (int64_t k = 0; k < segment; k += 4, w += 4 * kPanel) {
-        Bytes even_w[kRegisters], odd_w[kRegisters];
-#pragma GCC unroll 2
-        for (int i = 0; i < kRegisters; ++i) {
-          const Bytes four = V::load(w + i * kLanes * 4);
-          even_w[i] = V::even_s8(four);
-          odd_w[i] = V::odd_s8(four);
-        }
-#pragma GCC unroll 8
-        for (int r = 0; r < kRows; ++r) {
-          const Bytes value = broadcast(x[r] + k);
-          const Bytes even = V::even_u8(value);
-          const Bytes odd = V::odd_u8(value);
-#pragma GCC unroll 2
-          for (int i = 0; i < kRegisters; ++i) {
-            c[r][i] = V::add_pairs(V::add_pairs(c[r][i], even, even_w[i]), odd, odd_w[i]);
-          }
-        }
-      }
-    }
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 2
-      for (int i = 0; i < kRegisters; ++i) V::store_sum(acc + r * kPanel + i * kLanes, c[r][i]);
-    }
+  using Tile = void (*)(const Segments<uint8_t>&, const int8_t*, const int32_t*, int64_t, int32_t*);
+  template <bool kWide, int kFirst>
+  static Tile tile_from(int64_t rows) {  // rows of kFirst .. kFirst + 3
+    static constexpr Tile kTiles[4] = {tile_of<kWide, kFirst>, tile_of<kWide, kFirst + 1>,
+                                       tile_of<kWide, kFirst + 2>, tile_of<kWide, kFirst + 3>};
+    return kTiles[rows - kFirst];
   }
-
-  using Tile = void (*)(const uint8_t* const*, const int64_t*, int, int64_t, const int8_t*,
-                        const int32_t*, int64_t, int32_t*);
-  template <int kFirst>
-  static Tile tile_from(int64_t rows, bool wide) {  // rows of kFirst .. kFirst + 3
-    static constexpr Tile kTiles[2][4] = {
-        {tile_of<kFirst>, tile_of<kFirst + 1>, tile_of<kFirst + 2>, tile_of<kFirst + 3>},
-        {wide_tile_of<kFirst>, wide_tile_of<kFirst + 1>, wide_tile_of<kFirst + 2>,
-         wide_tile_of<kFirst + 3>}};
-    return kTiles[wide ? 1 : 0][rows - kFirst];
-  }
-  static Tile tile_for(int64_t rows, bool wide) {
+  template <bool kWide>
+  static Tile tile_for(int64_t rows) {
     if constexpr (kMr > 4) {
-      if (rows > 4) return tile_from<5>(rows, wide);
+      if (rows > 4) return tile_from<kWide, 5>(rows);
     }
-    return tile_from<1>(rows, wide);
+    return tile_from<kWide, 1>(rows);
   }
+
+  // See quantized_avx2-inl.h.
+  template <bool kWide>
+  struct Quantized {
+    using A = uint8_t;
+    using W = int8_t;
+    static constexpr int kMr = V::kRows;
+
+    template <int kRows, int kVectors>
+    [[gnu::noinline]] static void quantized_tiles(const QuantizedTiles<uint8_t, int8_t>& t,
+                                                  int64_t first, int64_t count) {
+      Segments<uint8_t> a{t.rows + first, t.taps, static_cast<int>(t.n_taps), t.segment};
+      const int32_t* init = t.init + first * t.init_step;
+      uint8_t* y = t.y + first * t.ldy;
+      for (; count > 0; --count, a.rows += kRows, y += kRows * t.ldy) {
+        Sum c[kRows][kVectors];
+#pragma GCC unroll 8
+        for (int r = 0; r < kRows; ++r, init += t.init_step) {
+#pragma GCC unroll 2
+          for (int i = 0; i < kVectors; ++i) c[r][i] = V::load_sum(init + i * kLanes);
+        }
+        add_product<kWide, kRows, kVectors>(a, t.w, c);
+        store_quantized_rows<kRows, kVectors>(c, t.panel, y, t.ldy);
+      }
+    }
+  };
 
   // x[0..16) + 0..7 to out[8] rows of 16 bytes, `step` apart: a shuffle network that interleaves
   // the upper with the lower half of its vectors four times.
@@ -266,9 +292,20 @@ struct FittedU8 {
     }
   }
 
-  // sums[column][32] = the excess of a panel times the rows of one group at x [K][32].
+  PYRT_INLINE static void begin_sums(const int32_t* base, int32_t* sums) {
+    for (int n = 0; n < kPanel; ++n) {
+      auto* to = reinterpret_cast<Vector*>(sums + n * kGroup);
+      const Vector value = reinterpret_cast<Vector>(_mm256_set1_epi32(base[n]));
+#pragma GCC unroll 4
+      for (int64_t i = 0; i < kGroup / 8; ++i) to[i] = value;
+    }
+  }
+
+  // sums[column][32] = base[column] + the excess of a panel times the rows of one group at x
+  // [K][32].
   [[gnu::noinline]] static void sum_excess(const Chain* chains, int64_t count, const uint8_t* x,
-                                           int32_t* sums) {
+                                           const int32_t* base, int32_t* sums) {
+    begin_sums(base, sums);
     for (const Chain* chain = chains; chain < chains + count; ++chain) {
       __m256i s0, s1;
       sum_chain(*chain, x, &s0, &s1);
@@ -277,13 +314,14 @@ struct FittedU8 {
                         widen(_mm256_extracti128_si256(s1, 1))};
       auto* to = reinterpret_cast<Vector*>(sums + chain->column * kGroup);
 #pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) to[i] = chain < chains + kPanel ? rows[i] : to[i] + rows[i];
+      for (int i = 0; i < 4; ++i) to[i] += rows[i];
     }
   }
 
   // The same for the first 16 rows of a group.
   [[gnu::noinline]] static void sum_excess_16(const Chain* chains, int64_t count, const uint8_t* x,
-                                              int32_t* sums) {
+                                              const int32_t* base, int32_t* sums) {
+    begin_sums(base, sums);
     for (const Chain* chain = chains; chain < chains + count; ++chain) {
       __m256i s = _mm256_setzero_si256();
 #pragma GCC unroll 2
@@ -298,7 +336,7 @@ struct FittedU8 {
                               widen(_mm256_extracti128_si256(s, 1))};
       auto* to = reinterpret_cast<Vector*>(sums + chain->column * kGroup);
 #pragma GCC unroll 2
-      for (int i = 0; i < 2; ++i) to[i] = chain < chains + kPanel ? rows[i] : to[i] + rows[i];
+      for (int i = 0; i < 2; ++i) to[i] += rows[i];
     }
   }
 
@@ -353,11 +391,17 @@ struct FittedU8 {
     const auto* panels = reinterpret_cast<const PanelExcess*>(behind);
     const auto* chains = reinterpret_cast<const Chain*>(behind + headers_bytes(N));
     if (fresh && any_chains(panels, ceil_div(N, kPanel))) transpose(a, rows, x);
-    alignas(32) static constexpr int32_t kZeros[kPanel] = {};
-    const int64_t tiles = ceil_div(rows, kMr);
     for (int64_t panel = first; panel < last; ++panel) {
       const PanelExcess& excess = panels[panel];
-      const int32_t* init = kZeros;
+      const int64_t n = panel * kPanel;
+      const auto columns = static_cast<int>(smaller(kPanel, N - n));
+      QuantizedPanel q;
+      const bool quantized = V::kQuantizes && quantizes(e) &&
+                             (columns == kPanel || columns == kPanel / 2) &&
+                             fill_panel(e, channel + n, columns, &q);
+      alignas(32) static constexpr int32_t kZeros[kPanel] = {};
+      const int32_t* base = quantized ? q.base : kZeros;
+      const int32_t* init = base;
       int64_t init_step = 0;
       if (excess.chains > 0) {
         init = acc;
@@ -365,19 +409,34 @@ struct FittedU8 {
         for (int64_t m = 0; m < rows; m += kGroup) {
           const int64_t height = smaller(kGroup, rows - m);
           (height > 16 ? sum_excess : sum_excess_16)(chains + excess.first_chain, excess.chains,
-                                                     x + m * K, sums);
+                                                     x + m * K, base, sums);
           turn_sums(sums, height, acc + m * kPanel);
         }
       }
+      if constexpr (V::kQuantizes) {
+        if (quantized) {
+          const QuantizedTiles<uint8_t, int8_t> t{
+              a.rows,    a.taps,    a.n_taps,
+              a.segment, w + n * K, init,
+              init_step, &q,        static_cast<uint8_t*>(e.y) + at + n,
+              ldy};
+          if (excess.wide != 0) {
+            quantize_panel<Quantized<true>>(t, rows, columns);
+          } else {
+            quantize_panel<Quantized<false>>(t, rows, columns);
+          }
+          continue;
+        }
+      }
+      const int64_t tiles = ceil_div(rows, kMr);
       for (int64_t tile = 0; tile < tiles; ++tile) {
         const int64_t m = part(rows, tiles, tile);
-        tile_for(part(rows, tiles, tile + 1) - m, excess.wide != 0)(
-            a.rows + m, a.taps, a.n_taps, a.segment, w + panel * kPanel * K, init + m * init_step,
-            init_step, acc + m * kPanel);
+        const int64_t height = part(rows, tiles, tile + 1) - m;
+        const Segments<uint8_t> some{a.rows + m, a.taps, a.n_taps, a.segment};
+        (excess.wide != 0 ? tile_for<true>(height) : tile_for<false>(height))(
+            some, w + n * K, init + m * init_step, init_step, acc + m * kPanel);
       }
-      const int64_t n = panel * kPanel;
-      finish_s32_avx2(e, acc, kPanel, static_cast<int>(rows),
-                      static_cast<int>(smaller(kPanel, N - n)), channel + n, at + n, ldy);
+      finish_s32_avx2(e, acc, kPanel, static_cast<int>(rows), columns, channel + n, at + n, ldy);
     }
   }
 

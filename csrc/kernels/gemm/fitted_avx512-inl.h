@@ -12,6 +12,7 @@ struct FittedZmm {
   using Bytes = __m512i;
   static constexpr int kRegisters = 1;  // of a panel
   static constexpr int kRows = 8;
+  static constexpr bool kQuantizes = false;
 
   PYRT_INLINE static Sum load_sum(const int32_t* from) { return _mm512_loadu_si512(from); }
   PYRT_INLINE static void store_sum(int32_t* to, Sum sum) { _mm512_storeu_si512(to, sum); }

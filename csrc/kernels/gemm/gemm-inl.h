@@ -20,6 +20,10 @@
 //     static void finished_tile(const Epilogue& e, int rows, int panels, .. as tile() .., int64_t
 //     K,
 //                               int64_t n, int64_t at, int64_t ldy);
+//     // Optional: many tiles of one panel of `columns` columns at once; false where it cannot.
+//     static constexpr bool kFinishesPanels = true;
+//     static bool finished_panel(const Epilogue& e, const Segments<A>& a, int64_t rows, const W* w,
+//                                int64_t columns, int64_t n, int64_t at, int64_t ldy);
 //   };
 //
 // Activations are read as segments, so that convolutions need no gathered im2col: row m of the
@@ -149,12 +153,13 @@ template <class Isa>
 void multiply(const Epilogue& e, const Segments<typename Isa::A>& a, int64_t rows,
               const typename Isa::W* w, int64_t N, int64_t first, int64_t last, int64_t channel,
               int64_t at, int64_t ldy) {
-  alignas(64) typename Isa::Acc acc[Isa::kMaxAcc];
   const int64_t K = a.n_taps * a.segment;
+  alignas(64) typename Isa::Acc acc[Isa::kMaxAcc];
   const int64_t tiles = ceil_div(rows, Isa::kMr);
   if (tiles == 0) return;
   const int64_t wide = Isa::panels(static_cast<int>(ceil_div(rows, tiles)));
   constexpr bool kCanFinish = requires { Isa::kFinishesTiles; };
+  constexpr bool kPanelAtOnce = requires { Isa::kFinishesPanels; };
   if constexpr (requires { Isa::kHalfRows; }) {
     if (first < last && last * kPanel - N == kPanel / 2 && rows >= Isa::kHalfRows) {
       --last;
@@ -168,16 +173,26 @@ void multiply(const Epilogue& e, const Segments<typename Isa::A>& a, int64_t row
   constexpr int64_t kPanelsBytes = 128 * 1024;
   const bool small = Isa::kMr * K * static_cast<int64_t>(sizeof(typename Isa::A)) <= kTileBytes &&
                      (last - first) * kPanel * K * static_cast<int64_t>(sizeof(*w)) <= kPanelsBytes;
-  const int64_t group = small ? 1 : tiles;
+  const int64_t group = small ? (kPanelAtOnce ? kMaxTiles : 1) : tiles;
   const int64_t least = rows / tiles, more = rows % tiles;  // tiles of one row more
+  const auto row_of = [&](int64_t tile) { return tile * least + smaller(tile, more); };
   for (int64_t begin = 0; begin < tiles; begin += group) {
     const int64_t end = smaller(begin + group, tiles);
     for (int64_t panel = first; panel < last;) {
+      if constexpr (kPanelAtOnce) {
+        const int64_t m = row_of(begin), n = panel * kPanel;
+        const Segments<typename Isa::A> some{a.rows + m, a.taps, a.n_taps, a.segment};
+        if (Isa::finished_panel(e, some, row_of(end) - m, w + n * K, smaller(kPanel, N - n),
+                                channel + n, at + m * ldy + n, ldy)) {
+          ++panel;
+          continue;
+        }
+      }
       int64_t width = wide;
       while (width > last - panel) width /= 2;  // Isa::panels() is a power of two
       for (int64_t tile = begin; tile < end; ++tile) {
         // Balanced heights: 16 rows are 6 + 5 + 5, not 6 + 6 + 4.
-        const int64_t m = tile * least + smaller(tile, more);
+        const int64_t m = row_of(tile);
         const int height = static_cast<int>(least + (tile < more ? 1 : 0));
         if constexpr (kCanFinish) {
           if ((panel + width) * kPanel <= N) {

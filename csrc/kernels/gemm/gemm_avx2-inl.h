@@ -9,12 +9,13 @@
 #include "kernels/common/epilogue_avx2-inl.h"
 #include "kernels/gemm/gemm-inl.h"
 #include "kernels/gemm/gemm_f32_avx2-inl.h"
+#include "kernels/gemm/quantized_avx2-inl.h"
 
 namespace pyrt {
 namespace {
 
 // Predicted time of a product of M x N x K, without a call's overhead. Multiply-adds a nanosecond
-// on Zen 3 at 3.25 GHz: s8 70 of 78 at peak, f32 49 of 52. A tile of few rows is bound by loading
+// on Zen 3 at 3.25 GHz: s8 77 of 82 at peak, f32 49 of 52. A tile of few rows is bound by loading
 // (and widening) its weights instead: at most so many bytes of packed weights a nanosecond from L2,
 // and what memory gives where they are many.
 struct ProductRates {
@@ -22,11 +23,13 @@ struct ProductRates {
   double weight_bytes_per_ns;
   double weight_bytes;  // of one packed weight
   double prepare_ns;    // per element of prepared activations
+  double tile_ns = 12;  // start, last loads and epilogue of 6 x 16
+  bool halves = false;  // a last panel of 8 columns costs little more than half
 };
-inline constexpr ProductRates kAvx2S8Rates{70, 60, 1, 0.04};
+inline constexpr ProductRates kAvx2S8Rates{77, 60, 1, 0.04, 11, true};
+inline constexpr ProductRates kAvx2S16Rates{70, 60, 1, 0.04};  // sums stored, not quantised
 inline constexpr ProductRates kAvx2F32Rates{49, 90, 4, 0.06};
 inline constexpr ProductRates kAvx2F16Rates{49, 70, 2, 0.06};
-inline constexpr double kTileNs = 12;  // start, last loads and epilogue of 6 x 16
 
 // What one core reads a nanosecond of so many bytes, again and again: from 512 KB of L2, from 32 MB
 // of L3 that others use too, from DRAM.
@@ -35,7 +38,7 @@ PYRT_INLINE double read_bytes_per_ns(double bytes) {
 }
 
 PYRT_INLINE double product_ns(const ProductRates& r, double M, double N, double K, bool prepare) {
-  const double panels = static_cast<double>(ceil_div(static_cast<int64_t>(N), kPanel));
+  const double panels = panels_worked(N, r.halves);
   const double heights = static_cast<double>(ceil_div(static_cast<int64_t>(M), 6));
   const double by_macs = M * panels * kPanel * (K + 1) / r.macs_per_ns;
   const double weight_bytes = panels * kPanel * (K + 1) * r.weight_bytes;
@@ -43,12 +46,9 @@ PYRT_INLINE double product_ns(const ProductRates& r, double M, double N, double 
   const double first_ns =
       weight_bytes / (read < r.weight_bytes_per_ns ? read : r.weight_bytes_per_ns);
   const double by_weights = first_ns + (heights - 1) * weight_bytes / r.weight_bytes_per_ns;
-  return heights * panels * kTileNs + (prepare ? M * (K + 1) * r.prepare_ns : 0) +
+  return heights * panels * r.tile_ns + (prepare ? M * (K + 1) * r.prepare_ns : 0) +
          (by_macs > by_weights ? by_macs : by_weights);
 }
-
-using S32x8 [[gnu::may_alias]] = int32_t __attribute__((vector_size(32)));
-using S32x8u [[gnu::may_alias]] = int32_t __attribute__((vector_size(32), aligned(4)));
 
 PYRT_INLINE __m256i load_words(const int8_t* from) {
   return _mm256_cvtepi8_epi16(_mm_load_si128(reinterpret_cast<const __m128i*>(from)));
@@ -154,7 +154,53 @@ struct Avx2Words {
   }
 };
 
-using Avx2S8 = Avx2Words<int8_t>;
+struct Avx2S8 : Avx2Words<int8_t> {
+  static constexpr bool kFinishesPanels = true;
+
+  // Fewer rows take more panels at once.
+  static bool finished_panel(const Epilogue& e, const Segments<int16_t>& a, int64_t rows,
+                             const int8_t* w, int64_t columns, int64_t n, int64_t at, int64_t ldy) {
+    return rows >= 3 && quantized_panel<Avx2S8>(e, a, rows, w, columns, n, at, ldy);
+  }
+
+  template <int kRows, int kVectors>
+  [[gnu::noinline]] static void quantized_tiles(const QuantizedTiles<int16_t, int8_t>& t,
+                                                int64_t first, int64_t count) {
+    const int16_t* const* a = t.rows + first;
+    uint8_t* y = t.y + first * t.ldy;
+    for (; count > 0; --count, a += kRows, y += kRows * t.ldy) {
+      S32x8 c[kRows][kVectors];
+#pragma GCC unroll 6
+      for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 2
+        for (int i = 0; i < kVectors; ++i) {
+          c[r][i] = *reinterpret_cast<const S32x8*>(t.init + 8 * i);
+        }
+      }
+      const int8_t* w = t.w;
+      for (int64_t tap = 0; tap < t.n_taps; ++tap) {
+        const int16_t* x[kRows];
+        for (int r = 0; r < kRows; ++r) x[r] = a[r] + t.taps[tap];
+        for (int64_t k = 0; k < t.segment; k += 2, w += 2 * kPanel) {
+          __m256i words[kVectors];
+#pragma GCC unroll 2
+          for (int i = 0; i < kVectors; ++i) words[i] = load_words(w + 16 * i);
+#pragma GCC unroll 6
+          for (int r = 0; r < kRows; ++r) {
+            int32_t two;
+            memcpy(&two, x[r] + k, sizeof(two));
+            const __m256i value = _mm256_set1_epi32(two);
+#pragma GCC unroll 2
+            for (int i = 0; i < kVectors; ++i) {
+              c[r][i] += reinterpret_cast<S32x8>(_mm256_madd_epi16(value, words[i]));
+            }
+          }
+        }
+      }
+      store_quantized_rows<kRows, kVectors>(c, t.panel, y, t.ldy);
+    }
+  }
+};
 
 // Weights that are s16, and sums that are wanted as they are: a part of another computation.
 struct Avx2S16 : Avx2Words<int16_t> {
