@@ -24,6 +24,11 @@
 //     static constexpr bool kFinishesPanels = true;
 //     static bool finished_panel(const Epilogue& e, const Segments<A>& a, int64_t rows, const W* w,
 //                                int64_t columns, int64_t n, int64_t at, int64_t ldy);
+//     // Optional: computes what it can of panels [*first, *last), at both ends, and takes it off.
+//     static constexpr bool kTakesPanels = true;
+//     static void take_panels(const Epilogue& e, const Segments<A>& a, int64_t rows, const W* w,
+//                             int64_t N, int64_t* first, int64_t* last, int64_t channel, int64_t
+//                             at, int64_t ldy);
 //   };
 //
 // Activations are read as segments, so that convolutions need no gathered im2col: row m of the
@@ -135,17 +140,6 @@ struct Segments {
   int64_t segment;  // elements, a multiple of kKr
 };
 
-// A block's last panel where it has 8 columns and Isa a tile for it. The last tile may repeat rows
-// of the one before: the same sums in the same order.
-template <class Isa>
-void multiply_half_panel(const Epilogue& e, const Segments<typename Isa::A>& a, int64_t rows,
-                         const typename Isa::W* w, int64_t channel, int64_t at, int64_t ldy) {
-  for (int64_t begin = 0; begin < rows; begin += Isa::kHalfRows) {
-    const int64_t m = smaller(begin, rows - Isa::kHalfRows);
-    Isa::half_tile(e, a.rows + m, a.taps, a.n_taps, a.segment, w, channel, at + m * ldy, ldy);
-  }
-}
-
 // One block: `rows` rows of prepared activations times panels [first, last) of packed weights at w
 // (panel 0), K = n_taps * segment. Column i of the product is output channel `channel` + i, row m
 // and column i are element at + m * ldy + i of y.
@@ -160,12 +154,8 @@ void multiply(const Epilogue& e, const Segments<typename Isa::A>& a, int64_t row
   const int64_t wide = Isa::panels(static_cast<int>(ceil_div(rows, tiles)));
   constexpr bool kCanFinish = requires { Isa::kFinishesTiles; };
   constexpr bool kPanelAtOnce = requires { Isa::kFinishesPanels; };
-  if constexpr (requires { Isa::kHalfRows; }) {
-    if (first < last && last * kPanel - N == kPanel / 2 && rows >= Isa::kHalfRows) {
-      --last;
-      multiply_half_panel<Isa>(e, a, rows, w + last * kPanel * K, channel + last * kPanel,
-                               at + last * kPanel, ldy);
-    }
+  if constexpr (requires { Isa::kTakesPanels; }) {
+    Isa::take_panels(e, a, rows, w, N, &first, &last, channel, at, ldy);
   }
   // A block goes panel by panel, all tiles each. Where a tile's rows fit L1 and all panels L2, tile
   // by tile, so that y is written in long runs: 10 % at 512 x 512 x 64.

@@ -28,8 +28,8 @@ struct ProductRates {
 };
 inline constexpr ProductRates kAvx2S8Rates{77, 60, 1, 0.04, 11, true};
 inline constexpr ProductRates kAvx2S16Rates{70, 60, 1, 0.04};  // sums stored, not quantised
-inline constexpr ProductRates kAvx2F32Rates{49, 90, 4, 0.06};
-inline constexpr ProductRates kAvx2F16Rates{49, 70, 2, 0.06};
+inline constexpr ProductRates kAvx2F32Rates{49.5, 90, 4, 0.06, 6, true};
+inline constexpr ProductRates kAvx2F16Rates{49.5, 70, 2, 0.06, 6, true};
 
 // What one core reads a nanosecond of so many bytes, again and again: from 512 KB of L2, from 32 MB
 // of L3 that others use too, from DRAM.

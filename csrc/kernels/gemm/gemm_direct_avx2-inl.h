@@ -190,10 +190,12 @@ struct Avx2Direct {
         step.params.hi = __builtin_inff();
       }
       int64_t width = Avx2F32::panels(height);
-      for (int64_t n = first; n < edge; n += width * kPanel) {
+      for (int64_t n = first; n < edge;) {
         while (n + width * kPanel > edge) width /= 2;
-        Avx2F32::direct_tile(step, height, static_cast<int>(width), rows, k,
-                             part(p.K, parts, i + 1) - k, w + k * p.N + n, p.N, n, at + n, p.N);
+        const int64_t count = (edge - n) / (width * kPanel);
+        Avx2F32::direct_tiles(step, height, static_cast<int>(width), count, rows, k,
+                              part(p.K, parts, i + 1) - k, w + k * p.N + n, p.N, n, at + n, p.N);
+        n += count * width * kPanel;
       }
     }
     if (whole) return;

@@ -15,6 +15,7 @@
 #include "kernels/common/epilogue_avx2-inl.h"
 #include "kernels/gemm/gemm-inl.h"
 #include "kernels/gemm/pack_f32_avx2-inl.h"
+#include "kernels/gemm/runs_f32-inl.h"
 
 namespace pyrt {
 namespace {
@@ -23,17 +24,20 @@ using F32x8 [[gnu::may_alias]] = float __attribute__((vector_size(32)));
 // The same at any address that is aligned to a float.
 using F32x8u [[gnu::may_alias]] = float __attribute__((vector_size(32), aligned(4)));
 
-// One tile: rows and their taps as in gemm-inl.h, and where its columns go.
-struct F32Tile {
+// A run of tiles: rows and their taps as in gemm-inl.h, where their columns go, and what changes
+// from tile to tile. Calling a function for each would cost 20 % at K = 24.
+struct F32Tiles {
   const float* const* a;
   const int64_t* taps;
   int n_taps;
   int64_t segment;
   float* y;  // [rows][ldy]
   int64_t ldy;
-  const float* bias;      // [panels * 16]
+  const float* bias;      // of the columns
   const float* residual;  // like y, or null
   float lo, hi;
+  int64_t count = 1;
+  int64_t a_next = 0, w_next = 0, y_next = 0, bias_next = 0;  // elements, of a pointers
 };
 
 PYRT_INLINE __m256 load_weights(const float* from) { return _mm256_loadu_ps(from); }
@@ -83,154 +87,219 @@ struct Avx2Float {
 
   // Prefetches for panel p at k. One row of packed f32 reads 4 streams fast enough unaided. Of
   // halves one row needs a line every other k: even k for even panels, odd k for odd ones.
-  template <int kRows, int kPanels, bool kDirect>
+  template <int kRows, int kVectors, bool kDirect>
   PYRT_INLINE static void fetch(const W* ahead, int64_t panel_step, int64_t k, int p) {
     if (kRows > 1 || kDirect) {
       _mm_prefetch(ahead + p * panel_step, _MM_HINT_T0);
-    } else if (kHalf && kPanels > 1 && p < kPanels / 2) {
+    } else if (kHalf && kVectors > 2 && 4 * p < kVectors) {
       _mm_prefetch(ahead + (2 * p + (k & 1)) * panel_step, _MM_HINT_T0);
     }
   }
 
-  // w: 16 columns at each k, `step` elements from k to k (16 where packed) and `panel_step` from
-  // panel to panel.
-  template <int kRows, int kPanels, bool kDirect>
-  [[gnu::noinline]] static void tile_of(const F32Tile& t, const W* w, int64_t direct_step,
-                                        int64_t panel_step) {
+  // Tiles of kRows rows and kVectors * 8 columns. w: panels of 16 columns at each k, `direct_step`
+  // elements from k to k (16 where packed) and `panel_step` from panel to panel. Not kTaps: one,
+  // of which the pointers stay in registers.
+  template <int kRows, int kVectors, bool kDirect, bool kTaps>
+  [[gnu::noinline]] static void tiles_of(const F32Tiles& t, const W* w, int64_t direct_step,
+                                         int64_t panel_step) {
     const int64_t step = kDirect ? direct_step : kPanel;
-    // Broadcasts stay for all panels where the registers suffice, else they are loaded for each.
-    constexpr bool kKeep = kPanels > 1 && 2 * kRows * kPanels + kRows + 2 <= 16;
     // Weights as they lie are fetched along their row: the next tiles want them.
-    const int64_t ahead = kDirect ? (kRows == 1 ? 1 : 4) * kPanels * kPanel : kAhead * step;
-    F32x8 c[kRows][2 * kPanels] = {};
-    for (int tap = 0; tap < t.n_taps; ++tap) {
-      const float* x[kRows];
-#pragma GCC unroll 6
-      for (int r = 0; r < kRows; ++r) x[r] = t.a[r] + t.taps[tap];
-      for (int64_t k = 0; k < t.segment; ++k, w += step) {
-        __m256 one[kKeep ? kRows : 1];
-#pragma GCC unroll 4
-        for (int p = 0; p < kPanels; ++p) {
-          // clang 14 would keep the broadcasts and spill accumulators instead.
-          if (!kKeep && p > 0) asm volatile("" ::: "memory");
-          const W* from = w + p * panel_step;
-          fetch<kRows, kPanels, kDirect>(w + ahead, panel_step, k, p);
-          const __m256 w0 = load_weights(from);
-          const __m256 w1 = load_weights(from + 8);
-#pragma GCC unroll 6
-          for (int r = 0; r < kRows; ++r) {
-            __m256& value = one[kKeep ? r : 0];
-            if (p == 0 || !kKeep) value = _mm256_broadcast_ss(x[r] + k);
-            c[r][2 * p] = reinterpret_cast<F32x8>(
-                _mm256_fmadd_ps(value, w0, reinterpret_cast<__m256>(c[r][2 * p])));
-            c[r][2 * p + 1] = reinterpret_cast<F32x8>(
-                _mm256_fmadd_ps(value, w1, reinterpret_cast<__m256>(c[r][2 * p + 1])));
-          }
-        }
-      }
-    }
-#pragma GCC unroll 8
-    for (int i = 0; i < 2 * kPanels; ++i) {
-      const F32x8 bias = *reinterpret_cast<const F32x8u*>(t.bias + 8 * i);
-#pragma GCC unroll 6
-      for (int r = 0; r < kRows; ++r) c[r][i] += bias;
-    }
-    if (t.residual != nullptr) {
-      const float* residual = t.residual;
-#pragma GCC unroll 6
-      for (int r = 0; r < kRows; ++r, residual += t.ldy) {
-#pragma GCC unroll 8
-        for (int i = 0; i < 2 * kPanels; ++i) {
-          c[r][i] += *reinterpret_cast<const F32x8u*>(residual + 8 * i);
-        }
-      }
-    }
-    // The operand order of max and min lets a NaN through, as clamp_real does.
+    const int64_t ahead = kDirect ? (kRows == 1 ? 1 : 4) * kVectors * 8 : kAhead * step;
+    const float* const* a = t.a;
+    const float* bias = t.bias;
+    const float* residual = t.residual;
+    float* y = t.y;
+    const int64_t segment = t.segment;
+    const int64_t ldy = t.ldy;
     const __m256 lo = _mm256_set1_ps(t.lo);
     const __m256 hi = _mm256_set1_ps(t.hi);
-    float* y = t.y;
-#pragma GCC unroll 6
-    for (int r = 0; r < kRows; ++r, y += t.ldy) {
+    const int64_t last_tap = t.taps[kTaps ? t.n_taps - 1 : 0];
+    for (int64_t tile = t.count; tile > 0; --tile) {
+      // Sums begin with bias and residual, which leaves nothing but the bounds for the end.
+      F32x8 c[kRows][kVectors];
 #pragma GCC unroll 8
-      for (int i = 0; i < 2 * kPanels; ++i) {
-        const __m256 raised = _mm256_max_ps(lo, reinterpret_cast<__m256>(c[r][i]));
-        _mm256_storeu_ps(y + 8 * i, _mm256_min_ps(hi, raised));
+      for (int i = 0; i < kVectors; ++i) {
+#pragma GCC unroll 6
+        for (int r = 0; r < kRows; ++r) c[r][i] = *reinterpret_cast<const F32x8u*>(bias + 8 * i);
+      }
+      if (residual != nullptr) {
+        const float* row = residual;
+#pragma GCC unroll 6
+        for (int r = 0; r < kRows; ++r, row += ldy) {
+#pragma GCC unroll 8
+          for (int i = 0; i < kVectors; ++i) {
+            c[r][i] += *reinterpret_cast<const F32x8u*>(row + 8 * i);
+          }
+        }
+        residual += t.y_next;
+      }
+      const float* x[kRows];
+      const W* from = w;
+      // Known long before the next tile begins.
+      w += t.w_next;
+      bias += t.bias_next;
+      for (int tap = 0; kTaps && tap + 1 < t.n_taps; ++tap) {
+#pragma GCC unroll 6
+        for (int r = 0; r < kRows; ++r) x[r] = a[r] + t.taps[tap];
+        for (int64_t k = 0; k < segment; ++k, from += step) {
+          add_products<kRows, kVectors, kDirect>(x, k, from, ahead, panel_step, c);
+        }
+      }
+#pragma GCC unroll 6
+      for (int r = 0; r < kRows; ++r) x[r] = a[r] + last_tap;
+      a += t.a_next;
+      for (int64_t k = 0; k < segment; ++k, from += step) {
+        add_products<kRows, kVectors, kDirect>(x, k, from, ahead, panel_step, c);
+      }
+      // The operand order of max and min lets a NaN through, as clamp_real does.
+      float* row = y;
+#pragma GCC unroll 6
+      for (int r = 0; r < kRows; ++r, row += ldy) {
+#pragma GCC unroll 8
+        for (int i = 0; i < kVectors; ++i) {
+          const __m256 raised = _mm256_max_ps(lo, reinterpret_cast<__m256>(c[r][i]));
+          _mm256_storeu_ps(row + 8 * i, _mm256_min_ps(hi, raised));
+        }
+      }
+      y += t.y_next;
+    }
+  }
+
+  // c += the products of a tile at k.
+  template <int kRows, int kVectors, bool kDirect>
+  PYRT_INLINE static void add_products(const float* const (&x)[kRows], int64_t k, const W* from,
+                                       int64_t ahead, int64_t panel_step,
+                                       F32x8 (&c)[kRows][kVectors]) {
+    if constexpr (kVectors == 3) {  // 4 x 24 loads 7 times for 12 multiplications
+      fetch<kRows, kVectors, kDirect>(from + ahead, panel_step, k, 0);
+      const __m256 w0 = load_weights(from);
+      const __m256 w1 = load_weights(from + 8);
+      const __m256 w2 = load_weights(from + panel_step);
+#pragma GCC unroll 4
+      for (int r = 0; r < kRows; ++r) {
+        const __m256 value = _mm256_broadcast_ss(x[r] + k);
+        c[r][0] = fused(value, w0, c[r][0]);
+        c[r][1] = fused(value, w1, c[r][1]);
+        c[r][2] = fused(value, w2, c[r][2]);
+      }
+      return;
+    }
+    // Broadcasts stay for all panels where the registers suffice, else they are loaded for each.
+    constexpr bool kKeep = kVectors > 2 && kRows * kVectors + kRows + 2 <= 16;
+    __m256 one[kKeep ? kRows : 1];
+#pragma GCC unroll 4
+    for (int p = 0; p < kVectors / 2; ++p) {
+      // clang 14 would keep the broadcasts and spill accumulators instead.
+      if (!kKeep && p > 0) asm volatile("" ::: "memory");
+      fetch<kRows, kVectors, kDirect>(from + ahead, panel_step, k, p);
+      const __m256 w0 = load_weights(from + p * panel_step);
+      const __m256 w1 = load_weights(from + p * panel_step + 8);
+#pragma GCC unroll 6
+      for (int r = 0; r < kRows; ++r) {
+        __m256& value = one[kKeep ? r : 0];
+        if (p == 0 || !kKeep) value = _mm256_broadcast_ss(x[r] + k);
+        c[r][2 * p] = fused(value, w0, c[r][2 * p]);
+        c[r][2 * p + 1] = fused(value, w1, c[r][2 * p + 1]);
       }
     }
   }
 
-  template <bool kDirect>
-  static void tile_with(int rows, int panels, const F32Tile& t, const W* w, int64_t step,
-                        int64_t panel_step) {
-    switch (rows * 8 + panels) {
-      case 1 * 8 + 1:
-        return tile_of<1, 1, kDirect>(t, w, step, panel_step);
-      case 1 * 8 + 2:
-        return tile_of<1, 2, kDirect>(t, w, step, panel_step);
-      case 1 * 8 + 4:
-        return tile_of<1, 4, kDirect>(t, w, step, panel_step);
-      case 2 * 8 + 1:
-        return tile_of<2, 1, kDirect>(t, w, step, panel_step);
-      case 2 * 8 + 2:
-        return tile_of<2, 2, kDirect>(t, w, step, panel_step);
-      case 3 * 8 + 1:
-        return tile_of<3, 1, kDirect>(t, w, step, panel_step);
-      case 3 * 8 + 2:
-        return tile_of<3, 2, kDirect>(t, w, step, panel_step);
-      case 4 * 8 + 1:
-        return tile_of<4, 1, kDirect>(t, w, step, panel_step);
-      case 5 * 8 + 1:
-        return tile_of<5, 1, kDirect>(t, w, step, panel_step);
+  PYRT_INLINE static F32x8 fused(__m256 a, __m256 b, F32x8 c) {
+    return reinterpret_cast<F32x8>(_mm256_fmadd_ps(a, b, reinterpret_cast<__m256>(c)));
+  }
+
+  template <bool kDirect, bool kTaps>
+  static void tiles_with(int rows, int vectors, const F32Tiles& t, const W* w, int64_t step,
+                         int64_t panel_step) {
+    switch (rows * 16 + vectors) {
+      case 1 * 16 + 2:
+        return tiles_of<1, 2, kDirect, kTaps>(t, w, step, panel_step);
+      case 1 * 16 + 4:
+        return tiles_of<1, 4, kDirect, kTaps>(t, w, step, panel_step);
+      case 1 * 16 + 8:
+        return tiles_of<1, 8, kDirect, kTaps>(t, w, step, panel_step);
+      case 1 * 16 + 3:
+        return tiles_of<1, 3, kDirect, kTaps>(t, w, step, panel_step);
+      case 2 * 16 + 2:
+        return tiles_of<2, 2, kDirect, kTaps>(t, w, step, panel_step);
+      case 2 * 16 + 4:
+        return tiles_of<2, 4, kDirect, kTaps>(t, w, step, panel_step);
+      case 2 * 16 + 3:
+        return tiles_of<2, 3, kDirect, kTaps>(t, w, step, panel_step);
+      case 3 * 16 + 2:
+        return tiles_of<3, 2, kDirect, kTaps>(t, w, step, panel_step);
+      case 3 * 16 + 4:
+        return tiles_of<3, 4, kDirect, kTaps>(t, w, step, panel_step);
+      case 3 * 16 + 3:
+        return tiles_of<3, 3, kDirect, kTaps>(t, w, step, panel_step);
+      case 4 * 16 + 2:
+        return tiles_of<4, 2, kDirect, kTaps>(t, w, step, panel_step);
+      case 4 * 16 + 3:
+        return tiles_of<4, 3, kDirect, kTaps>(t, w, step, panel_step);
+      case 5 * 16 + 2:
+        return tiles_of<5, 2, kDirect, kTaps>(t, w, step, panel_step);
       default:
-        return tile_of<6, 1, kDirect>(t, w, step, panel_step);
+        return tiles_of<6, 2, kDirect, kTaps>(t, w, step, panel_step);
     }
+  }
+  static void packed_tiles(int rows, int vectors, const F32Tiles& t, const W* w) {
+    const int64_t panel_step = kPanel * t.n_taps * t.segment;
+    if (t.n_taps == 1) return tiles_with<false, false>(rows, vectors, t, w, kPanel, panel_step);
+    tiles_with<false, true>(rows, vectors, t, w, kPanel, panel_step);
   }
 
   alignas(64) static constexpr float kNoBias[kMaxPanels * kPanel] = {};
 
   // Sums only, for panels whose columns do not all exist; finish() does the rest.
   static void tile(int rows, int panels, const float* const* a, const int64_t* taps, int n_taps,
-                   int64_t segment, const W* w, int64_t K, float* acc) {
-    const F32Tile t{a,
-                    taps,
-                    n_taps,
-                    segment,
-                    acc,
-                    panels * kPanel,
-                    kNoBias,
-                    nullptr,
-                    -__builtin_inff(),
-                    __builtin_inff()};
-    tile_with<false>(rows, panels, t, w, kPanel, kPanel * K);
+                   int64_t segment, const W* w, int64_t /*K*/, float* acc) {
+    constexpr float kInfinity = __builtin_inff();
+    const F32Tiles t{a,       taps,    n_taps,     segment,  acc, panels * kPanel,
+                     kNoBias, nullptr, -kInfinity, kInfinity};
+    packed_tiles(rows, 2 * panels, t, w);
   }
   static void finish(const Epilogue& e, const float* acc, int ldacc, int rows, int columns,
                      int64_t n, int64_t at, int64_t ldy) {
     finish_f32_avx2(e, acc, ldacc, rows, columns, n, at, ldy);
   }
 
-  static constexpr bool kFinishesTiles = true;
-  static void finished_tile(const Epilogue& e, int rows, int panels, const float* const* a,
-                            const int64_t* taps, int n_taps, int64_t segment, const W* w, int64_t K,
-                            int64_t n, int64_t at, int64_t ldy) {
-    const F32Tile t = finished(e, a, taps, n_taps, segment, n, at, ldy);
-    tile_with<false>(rows, panels, t, w, kPanel, kPanel * K);
+  static constexpr bool kTakesPanels = true;
+  static void take_panels(const Epilogue& e, const Segments<float>& a, int64_t rows, const W* w,
+                          int64_t N, int64_t* first, int64_t* last, int64_t channel, int64_t at,
+                          int64_t ldy) {
+    take_panels_of<Avx2Float>(e, a, rows, w, N, first, last, channel, at, ldy);
   }
-  // The same with w as it lies: 16 * panels columns of rows `ldw` apart.
-  // Rows of a from their element k on, K of them.
-  static void direct_tile(const Epilogue& e, int rows, int panels, const float* const* a, int64_t k,
-                          int64_t K, const W* w, int64_t ldw, int64_t n, int64_t at, int64_t ldy) {
-    const F32Tile t = finished(e, a, &k, 1, K, n, at, ldy);
-    tile_with<true>(rows, panels, t, w, ldw, kPanel);
+  static void finished_run(const Epilogue& e, const TileRun& run, const Segments<float>& a,
+                           const W* w, int64_t n, int64_t at, int64_t ldy) {
+    F32Tiles t = finished(e, a, n, at, ldy);
+    t.count = run.count;
+    if (run.across) {
+      next_columns(e, run.columns, run.columns * a.n_taps * a.segment, &t);
+    } else {
+      t.a_next = run.rows;
+      t.y_next = run.rows * ldy;
+    }
+    packed_tiles(run.rows, run.columns / 8, t, w);
+  }
+  // `count` tiles beside each other of w as it lies, K rows `ldw` apart, and of rows of a from
+  // their element k on.
+  static void direct_tiles(const Epilogue& e, int rows, int panels, int64_t count,
+                           const float* const* a, int64_t k, int64_t K, const W* w, int64_t ldw,
+                           int64_t n, int64_t at, int64_t ldy) {
+    F32Tiles t = finished(e, {a, &k, 1, K}, n, at, ldy);
+    t.count = count;
+    next_columns(e, panels * kPanel, panels * kPanel, &t);
+    tiles_with<true, false>(rows, 2 * panels, t, w, ldw, kPanel);
   }
 
-  static F32Tile finished(const Epilogue& e, const float* const* a, const int64_t* taps, int n_taps,
-                          int64_t segment, int64_t n, int64_t at, int64_t ldy) {
+  static F32Tiles finished(const Epilogue& e, const Segments<float>& a, int64_t n, int64_t at,
+                           int64_t ldy) {
     const auto* bias = static_cast<const float*>(e.bias);
     const auto* residual = static_cast<const float*>(e.residual);  // f32 as the accumulators
-    return {a,
-            taps,
-            n_taps,
-            segment,
+    return {a.rows,
+            a.taps,
+            a.n_taps,
+            a.segment,
             static_cast<float*>(e.y) + at,
             ldy,
             bias == nullptr ? kNoBias : bias + n,
@@ -238,10 +307,17 @@ struct Avx2Float {
             e.params.lo,
             e.params.hi};
   }
+  static void next_columns(const Epilogue& e, int columns, int64_t weights, F32Tiles* t) {
+    t->w_next = weights;
+    t->y_next = columns;
+    t->bias_next = e.bias == nullptr ? 0 : columns;
+  }
 
   // A last panel of 8 columns would leave half of each tile idle: rows are taken by 8 instead,
   // whose 8 chains of 4 cycles just fill the two units. Packed weights are read with gaps.
+  // Beside a whole panel 4 x 24 is better still.
   static constexpr int kHalfRows = 8;
+  static constexpr int kOddRows = 4;
   [[gnu::noinline]] static void half_tile(const Epilogue& e, const float* const* a,
                                           const int64_t* taps, int n_taps, int64_t segment,
                                           const W* w, int64_t n, int64_t at, int64_t ldy) {
