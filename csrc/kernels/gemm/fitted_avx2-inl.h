@@ -215,8 +215,7 @@ struct FittedU8 {
                                                   int64_t first, int64_t count) {
       Segments<uint8_t> a{t.rows + first, t.taps, static_cast<int>(t.n_taps), t.segment};
       const int32_t* init = t.init + first * t.init_step;
-      uint8_t* y = t.y + first * t.ldy;
-      for (; count > 0; --count, a.rows += kRows, y += kRows * t.ldy) {
+      for (; count > 0; --count, a.rows += kRows, first += kRows) {
         Sum c[kRows][kVectors];
 #pragma GCC unroll 8
         for (int r = 0; r < kRows; ++r, init += t.init_step) {
@@ -224,7 +223,7 @@ struct FittedU8 {
           for (int i = 0; i < kVectors; ++i) c[r][i] = V::load_sum(init + i * kLanes);
         }
         add_product<kWide, kRows, kVectors>(a, t.w, c);
-        store_quantized_rows<kRows, kVectors>(c, t.panel, y, t.ldy);
+        t.template store<kRows, kVectors>(c, first);
       }
     }
   };
@@ -415,11 +414,17 @@ struct FittedU8 {
       }
       if constexpr (V::kQuantizes) {
         if (quantized) {
-          const QuantizedTiles<uint8_t, int8_t> t{
-              a.rows,    a.taps,    a.n_taps,
-              a.segment, w + n * K, init,
-              init_step, &q,        static_cast<uint8_t*>(e.y) + at + n,
-              ldy};
+          const QuantizedTiles<uint8_t, int8_t> t{a.rows,
+                                                  a.taps,
+                                                  a.n_taps,
+                                                  a.segment,
+                                                  w + n * K,
+                                                  init,
+                                                  init_step,
+                                                  &q,
+                                                  residual_at(e, at + n),
+                                                  static_cast<uint8_t*>(e.y) + at + n,
+                                                  ldy};
           if (excess.wide != 0) {
             quantize_panel<Quantized<true>>(t, rows, columns);
           } else {

@@ -167,8 +167,7 @@ struct Avx2S8 : Avx2Words<int8_t> {
   [[gnu::noinline]] static void quantized_tiles(const QuantizedTiles<int16_t, int8_t>& t,
                                                 int64_t first, int64_t count) {
     const int16_t* const* a = t.rows + first;
-    uint8_t* y = t.y + first * t.ldy;
-    for (; count > 0; --count, a += kRows, y += kRows * t.ldy) {
+    for (; count > 0; --count, a += kRows, first += kRows) {
       S32x8 c[kRows][kVectors];
 #pragma GCC unroll 6
       for (int r = 0; r < kRows; ++r) {
@@ -197,7 +196,7 @@ struct Avx2S8 : Avx2Words<int8_t> {
           }
         }
       }
-      store_quantized_rows<kRows, kVectors>(c, t.panel, y, t.ldy);
+      t.template store<kRows, kVectors>(c, first);
     }
   }
 };

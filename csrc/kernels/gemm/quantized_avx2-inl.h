@@ -26,10 +26,17 @@ struct alignas(32) QuantizedPanel {
   int16_t zero_point[kPanel];
   int8_t lo[32], hi[32];  // zero point included
   uint8_t mask[32];
+  float residual_scale[8];
+  int32_t residual_zero_point[8];
+  uint8_t residual_mask[16];
 };
 
+// A residual whose scale is large (or NaN) might lead out of s32, as below.
 PYRT_INLINE bool quantizes(const Epilogue& e) {
-  return e.params.has_scale && e.residual == nullptr && e.params.output == DType::kS8;
+  if (!e.params.has_scale || e.params.output != DType::kS8) return false;
+  if (e.residual == nullptr) return true;
+  constexpr float kMost = 1 << 20;
+  return e.params.residual == DType::kS8 && e.residual_scale <= kMost && e.residual_scale >= -kMost;
 }
 
 // False where a scale exceeds 1/2 (or is NaN), so that a sum might leave s32 when it is scaled:
@@ -49,6 +56,10 @@ PYRT_INLINE bool quantizes(const Epilogue& e) {
   store(q->lo, _mm256_set1_epi8(static_cast<char>(lo)));
   store(q->hi, _mm256_set1_epi8(static_cast<char>(hi)));
   store(q->mask, _mm256_set1_epi8(static_cast<char>(e.y_mask)));
+  _mm256_store_ps(q->residual_scale, _mm256_set1_ps(e.residual_scale));
+  store(q->residual_zero_point, _mm256_set1_epi32(e.params.residual_zero_point));
+  _mm_store_si128(reinterpret_cast<__m128i*>(q->residual_mask),
+                  _mm_set1_epi8(static_cast<char>(e.residual_mask)));
   const __m256 most = _mm256_max_ps(v.scale[0], v.scale[1]);
   const __m256 least = _mm256_min_ps(v.scale[0], v.scale[1]);
   const __m256 half = _mm256_set1_ps(0.5f);
@@ -61,18 +72,33 @@ PYRT_INLINE __m256i load_256(const T* from) {
   return _mm256_load_si256(reinterpret_cast<const __m256i*>(from));
 }
 
-// s32 accumulators to s16, zero point included.
-template <int kVectors>
-PYRT_INLINE __m256i quantize_words(const S32x8* c, const QuantizedPanel* q) {
-  __m256i words[kVectors];
+// s32 accumulators to s16, zero point included; with the bytes at `residual` unless it is null.
+template <int kVectors, bool kResidual>
+PYRT_INLINE __m256i quantize_words(const S32x8* c, const QuantizedPanel* q,
+                                   const uint8_t* residual) {
+  __m256 f[kVectors];
 #pragma GCC unroll 2
   for (int i = 0; i < kVectors; ++i) {
-    const __m256 f = _mm256_mul_ps(_mm256_cvtepi32_ps(reinterpret_cast<__m256i>(c[i])),
-                                   _mm256_load_ps(q->scale + 8 * i));
-    words[i] = _mm256_cvtps_epi32(f);
+    f[i] = _mm256_mul_ps(_mm256_cvtepi32_ps(reinterpret_cast<__m256i>(c[i])),
+                         _mm256_load_ps(q->scale + 8 * i));
   }
-  return _mm256_adds_epi16(_mm256_packs_epi32(words[0], words[kVectors - 1]),
-                           load_256(q->zero_point));
+  if constexpr (kResidual) {
+    const auto* from = reinterpret_cast<const __m128i*>(residual);
+    const __m128i mask = _mm_load_si128(reinterpret_cast<const __m128i*>(q->residual_mask));
+    __m128i bytes =
+        _mm_xor_si128(kVectors == 2 ? _mm_loadu_si128(from) : _mm_loadl_epi64(from), mask);
+#pragma GCC unroll 2
+    for (int i = 0; i < kVectors; ++i) {
+      const __m256i r =
+          _mm256_sub_epi32(_mm256_cvtepi8_epi32(bytes), load_256(q->residual_zero_point));
+      const __m256 term = _mm256_mul_ps(_mm256_cvtepi32_ps(r), _mm256_load_ps(q->residual_scale));
+      f[i] = _mm256_add_ps(f[i], term);
+      bytes = _mm_unpackhi_epi64(bytes, bytes);
+    }
+  }
+  return _mm256_adds_epi16(
+      _mm256_packs_epi32(_mm256_cvtps_epi32(f[0]), _mm256_cvtps_epi32(f[kVectors - 1])),
+      load_256(q->zero_point));
 }
 
 PYRT_INLINE __m256i bound_bytes(__m256i bytes, const QuantizedPanel* q) {
@@ -81,16 +107,18 @@ PYRT_INLINE __m256i bound_bytes(__m256i bytes, const QuantizedPanel* q) {
 }
 
 // kRows rows of accumulators to bytes at y.
-template <int kRows, int kVectors>
+template <int kRows, int kVectors, bool kResidual>
 PYRT_INLINE void store_quantized_rows(const S32x8 (&c)[kRows][kVectors], const QuantizedPanel* q,
-                                      uint8_t* y, int64_t ldy) {
+                                      const uint8_t* residual, uint8_t* y, int64_t ldy) {
 #pragma GCC unroll 4
   for (int r = 0; r < kRows; r += 2) {
     const int other = r + 1 < kRows ? r + 1 : r;
     // Fours of bytes of the two rows, in turn, from either half of the register.
-    const __m256i bytes = bound_bytes(_mm256_packs_epi16(quantize_words<kVectors>(c[r], q),
-                                                         quantize_words<kVectors>(c[other], q)),
-                                      q);
+    const __m256i words =
+        quantize_words<kVectors, kResidual>(c[r], q, kResidual ? residual + r * ldy : nullptr);
+    const __m256i others = quantize_words<kVectors, kResidual>(
+        c[other], q, kResidual ? residual + other * ldy : nullptr);
+    const __m256i bytes = bound_bytes(_mm256_packs_epi16(words, others), q);
     const __m128i low = _mm256_castsi256_si128(bytes);
     const __m128i high = _mm256_extracti128_si256(bytes, 1);
     const __m128i first = _mm_unpacklo_epi32(low, high);
@@ -123,9 +151,26 @@ struct QuantizedTiles {
   const int32_t* init;  // of row m: 16 at init + m * init_step
   int64_t init_step;
   const QuantizedPanel* panel;
+  const uint8_t* residual;  // like y, or null
   uint8_t* y;
   int64_t ldy;
+
+  // kRows rows of accumulators to row m.
+  template <int kRows, int kVectors>
+  PYRT_INLINE void store(const S32x8 (&c)[kRows][kVectors], int64_t m) const {
+    const int64_t at = m * ldy;
+    if (residual != nullptr) {
+      store_quantized_rows<kRows, kVectors, true>(c, panel, residual + at, y + at, ldy);
+    } else {
+      store_quantized_rows<kRows, kVectors, false>(c, panel, nullptr, y + at, ldy);
+    }
+  }
 };
+
+// What `at` is in y, in the residual; null without one.
+PYRT_INLINE const uint8_t* residual_at(const Epilogue& e, int64_t at) {
+  return e.residual == nullptr ? nullptr : static_cast<const uint8_t*>(e.residual) + at;
+}
 
 // Tiles of equal heights to one row.
 template <class Isa, int kVectors>
@@ -178,7 +223,7 @@ bool quantized_panel(const Epilogue& e, const Segments<typename Isa::A>& a, int6
   }
   uint8_t* y = static_cast<uint8_t*>(e.y) + at;
   const QuantizedTiles<typename Isa::A, typename Isa::W> tiles{
-      a.rows, a.taps, a.n_taps, a.segment, w, q.base, 0, &q, y, ldy};
+      a.rows, a.taps, a.n_taps, a.segment, w, q.base, 0, &q, residual_at(e, at), y, ldy};
   quantize_panel<Isa>(tiles, rows, columns);
   return true;
 }
