@@ -31,7 +31,7 @@ double fitted_conv_ns(const Problem& problem) {
   const auto& p = problem.as<ConvParams>();
   const ConvGeometry g = Rows::Lines::geometry(p);
   return kConvCallNs + Rows::prepare_ns(problem) +
-         fitted_ns(Rows::fit_count(problem, g), g.M(), p.N(), g.K());
+         fitted_ns(Rows::fit_estimate(problem, g), g.M(), p.N(), g.K());
 }
 
 template <class Rows>

@@ -11,7 +11,7 @@ double cost_ns(const Problem& problem) {
   const auto& p = problem.as<ConvParams>();
   const ConvGeometry g = Rows::Lines::geometry(p);
   return kConvCallNs + Rows::prepare_ns(problem) +
-         kFittedZmmTime * fitted_ns(Rows::fit_count(problem, g), g.M(), p.N(), g.K());
+         kFittedZmmTime * fitted_ns(Rows::fit_estimate(problem, g), g.M(), p.N(), g.K());
 }
 
 constexpr Row kRows[] = {{.name = "conv_u8_s8_s32_8x16x8_avx512",

@@ -54,7 +54,8 @@ template <class Isa>
 struct ConvLines {
   using X = typename Isa::X;
   using A = typename Isa::A;
-  static constexpr int64_t kMr = Isa::kMr;
+  static constexpr int64_t kUnit = block_mr<Isa>();  // blocks are cut at multiples of it
+  static constexpr int64_t kLeastRows = row_unit<Isa>() > 1 ? 2 * kUnit : 4 * kUnit;
   static constexpr int64_t kBlockBytes = 160 * 1024;  // L2 has 256 KiB and more
   static constexpr int64_t kMostRows = 1536;          // 12 KiB of pointers
   static constexpr int64_t kWeightBytes = 256 * 1024;
@@ -148,21 +149,21 @@ struct ConvLines {
         b.panels * kPanel * g.K() * static_cast<int64_t>(sizeof(typename Isa::W));
     // Weights beyond L2 are split between tasks rather than read by each.
     if (weight_bytes <= kWeightBytes) {
-      most = smaller(most, larger(4 * kMr, ceil_div(M, smaller(8, wanted))));
+      most = smaller(most, larger(kLeastRows, ceil_div(M, smaller(8, wanted))));
     }
-    const int64_t tiles = larger(1, most / kMr);
+    const int64_t tiles = larger(1, most / kUnit);
     if (over_lines) {
-      const int64_t all = ceil_div(larger(1, M), kMr);
+      const int64_t all = ceil_div(larger(1, M), kUnit);
       b.m_blocks = ceil_div(all, tiles);
-      b.rows = ceil_div(all, b.m_blocks) * kMr;
+      b.rows = ceil_div(all, b.m_blocks) * kUnit;
       const int64_t touched = smaller(output_lines, (b.rows + g.OW - 2) / larger(1, g.OW) + 1);
       b.lines = most_lines(g, touched);
       b.columns = g.columns;
     } else {
-      const int64_t all = ceil_div(larger(1, g.OW), kMr);
+      const int64_t all = ceil_div(larger(1, g.OW), kUnit);
       b.line_blocks = ceil_div(all, tiles);
       b.m_blocks = output_lines * b.line_blocks;
-      b.rows = ceil_div(all, b.line_blocks) * kMr;
+      b.rows = ceil_div(all, b.line_blocks) * kUnit;
       b.lines = g.reach_lines() + 1;
       b.columns = smaller(g.columns, (b.rows - 1) * g.stride_w + g.reach_w);
     }
@@ -219,9 +220,9 @@ struct ConvLines {
     if (g.M() == 0) return 0;
     const int64_t per_line = b.line_blocks == 0 ? b.m_blocks : b.line_blocks;
     const int64_t pixels = b.line_blocks == 0 ? g.M() : g.OW;
-    const int64_t tiles = ceil_div(pixels, kMr);
-    const int64_t begin = part(tiles, per_line, i % per_line) * kMr;
-    const int64_t end = smaller(pixels, part(tiles, per_line, i % per_line + 1) * kMr);
+    const int64_t tiles = ceil_div(pixels, kUnit);
+    const int64_t begin = part(tiles, per_line, i % per_line) * kUnit;
+    const int64_t end = smaller(pixels, part(tiles, per_line, i % per_line + 1) * kUnit);
     *first = i / per_line * pixels + begin;
     return end - begin;
   }

@@ -93,7 +93,7 @@ struct ConvRows {
                           kInteger ? reinterpret_cast<int32_t*>(to) : nullptr);
   }
   // What fitting comes to, from a sample.
-  static FitCount fit_count(const Problem& problem, const ConvGeometry& g) {
+  static FitEstimate fit_estimate(const Problem& problem, const ConvGeometry& g) {
     return sample_fitted(weights(problem, g, 0), g.K(), problem.as<ConvParams>().N());
   }
 

@@ -9,9 +9,10 @@
 //
 // Groups of trained weights fail now and then (4-sigma tails). Those keep the part that fits; the
 // rest, the excess, is a sparse matrix that is multiplied exactly beside the dense one:
-// w = fitted + excess, products modulo 2^32 add up to those of w. In a panel where the excess would
-// cost more than it saves, no weight is changed and the panel is marked wide: it is multiplied in
-// s16 pairs by vpmaddwd, which cannot overflow for any s8.
+// w = fitted + excess, products modulo 2^32 add up to those of w. A panel with too much excess is
+// fitted in groups of two instead, whose sums are widened at once; and where the excess would still
+// cost more than it saves, no weight is changed and the panel is multiplied in s16 pairs by
+// vpmaddwd, which cannot overflow for any s8.
 //
 // Packed: column sums [N/16 * 16] s32 of the full weights; panels [N/16, K/4, 16, 4] s8 with K
 // padded to a multiple of 8, where group g of eight k is {2g, 2g + 1, 2g + 4, 2g + 5}; PanelExcess
@@ -19,8 +20,7 @@
 //
 // A chain is up to four entries of one column's excess whose positive parts sum to at most 128 and
 // negative parts to at least -128: by the proof above it, too, may be added up in s16. Its length
-// is fixed, so that loops over chains have no branch to mispredict. The first 16 chains of a panel
-// that has any are those of column 0, 1, .. 15, empty ones included.
+// is fixed, so that loops over chains have no branch to mispredict.
 #pragma once
 
 #include "kernels/gemm/gemm-inl.h"
@@ -39,9 +39,14 @@ struct Chain {
   int32_t pairs[kChainEntries / 2];  // two entries as s8, twice
   int32_t column;                    // of the panel
 };
+enum class PanelKind : int32_t {
+  kFours,  // fitted in groups of four
+  kPairs,  // of two
+  kWide,   // as they are, for vpmaddwd
+};
 struct PanelExcess {
   int32_t first_chain, chains;
-  int32_t wide;  // 1: weights are unchanged and take the vpmaddwd tile
+  PanelKind kind;
 };
 
 inline constexpr int64_t kFittedMaxK = int64_t{1} << 25;  // k * kExcessRows fits s32
@@ -72,11 +77,18 @@ struct ChainCutter {
   }
 };
 
+// Index in a step of weight i of group g, of kSize weights each.
+template <int kSize>
+PYRT_INLINE int in_group(int g, int i) {
+  return kSize == 2 ? 2 * g + i : 2 * g + i % 2 + i / 2 * 4;
+}
+
+template <int kSize>
 PYRT_INLINE bool group_fits(const int32_t w[kFittedKr], int g) {
   int32_t positive = 0;
   int32_t negative = 0;
-  const int at[4] = {2 * g, 2 * g + 1, 2 * g + 4, 2 * g + 5};
-  for (const int i : at) {
+  for (int j = 0; j < kSize; ++j) {
+    const int i = in_group<kSize>(g, j);
     positive += w[i] > 0 ? w[i] : 0;
     negative += w[i] < 0 ? w[i] : 0;
   }
@@ -85,14 +97,19 @@ PYRT_INLINE bool group_fits(const int32_t w[kFittedKr], int g) {
 
 // Takes from the parts of one sign (+1 or -1) what is too much, from the largest first: the fewest
 // entries. emit(index, excess) is called once for each weight that changes.
-template <class Emit>
+template <int kSize, class Emit>
 void fit_sign(int32_t w[kFittedKr], int g, int32_t sign, const Emit& emit) {
-  const int at[4] = {2 * g, 2 * g + 1, 2 * g + 4, 2 * g + 5};
   int32_t sum = 0;
-  for (const int i : at) sum += w[i] * sign > 0 ? w[i] * sign : 0;
+  for (int j = 0; j < kSize; ++j) {
+    const int i = in_group<kSize>(g, j);
+    sum += w[i] * sign > 0 ? w[i] * sign : 0;
+  }
   while (sum > kFitLimit) {
-    int most = at[0];
-    for (const int i : at) most = w[i] * sign > w[most] * sign ? i : most;
+    int most = in_group<kSize>(g, 0);
+    for (int j = 1; j < kSize; ++j) {
+      const int i = in_group<kSize>(g, j);
+      most = w[i] * sign > w[most] * sign ? i : most;
+    }
     const int32_t over = sum - kFitLimit;
     const int32_t taken = over < w[most] * sign ? over : w[most] * sign;
     w[most] -= taken * sign;
@@ -104,7 +121,7 @@ void fit_sign(int32_t w[kFittedKr], int g, int32_t sign, const Emit& emit) {
 // Fits column n of weights(k, n); weights may have a faster load8(k, n, w) for eight k.
 // fitted(k, value) is called for the weights that change and
 // excess(k, value, begins a chain) for what was taken, in the same order.
-template <class Weights, class Fitted, class Take>
+template <int kSize, class Weights, class Fitted, class Take>
 void fit_column(const Weights& weights, int64_t K, int64_t n, FitCount* count, const Fitted& fitted,
                 const Take& take) {
   ChainCutter cutter;
@@ -116,8 +133,8 @@ void fit_column(const Weights& weights, int64_t K, int64_t n, FitCount* count, c
       const int64_t inside = smaller(kFittedKr, K - k);
       for (int64_t i = 0; i < inside; ++i) w[i] = weights(k + i, n);
     }
-    for (int g = 0; g < 2; ++g) {
-      if (group_fits(w, g)) continue;
+    for (int g = 0; g < kFittedKr / kSize; ++g) {
+      if (group_fits<kSize>(w, g)) continue;
       const auto emit = [&](int i, int32_t excess) {
         const bool begins = cutter.add(excess);
         count->chains += begins ? 1 : 0;
@@ -125,67 +142,78 @@ void fit_column(const Weights& weights, int64_t K, int64_t n, FitCount* count, c
         fitted(k + i, w[i]);
         take(k + i, excess, begins);
       };
-      fit_sign(w, g, 1, emit);
-      fit_sign(w, g, -1, emit);
+      fit_sign<kSize>(w, g, 1, emit);
+      fit_sign<kSize>(w, g, -1, emit);
     }
   }
 }
 
-template <class Weights>
+template <int kSize, class Weights>
 FitCount count_columns(const Weights& weights, int64_t K, int64_t first, int64_t last) {
   FitCount count;
   for (int64_t n = first; n < last; ++n) {
-    const int64_t before = count.chains;
-    fit_column(
+    fit_column<kSize>(
         weights, K, n, &count, [](int64_t, int32_t) {}, [](int64_t, int32_t, bool) {});
-    if (count.chains == before) ++count.chains;  // an empty one
   }
-  count.chains = count.entries == 0 ? 0 : count.chains + kPanel - (last - first);
   return count;
 }
 
-// Measured on Zen 3 at 3.25 GHz for a row of a panel: a k costs 0.135 ns fitted and 0.25 ns wide, a
-// chain 0.12 ns (32 rows at once), and 1.6 ns to begin and to turn their sums.
+// Measured on Zen 3 at 3.25 GHz for a row of a panel: a k by kind, a chain (32 rows at once), and
+// what beginning and turning their sums costs.
+inline constexpr double kKindNs[] = {0.131, 0.16, 0.25};
 inline constexpr double kChainNs = 0.12;
 inline constexpr double kChainsNs = 1.6;
-PYRT_INLINE bool better_wide(const FitCount& panel, int64_t K) {
-  constexpr double kSavedNs = 0.115;  // per k
-  return static_cast<double>(panel.chains) * kChainNs + kChainsNs >
-         static_cast<double>(K) * kSavedNs;
-}
 
-// Panels of N columns: entries and chains of those that are not wide.
-template <class Weights>
-FitCount count_fitted(const Weights& weights, int64_t K, int64_t N) {
-  FitCount total;
-  for (int64_t n = 0; n < N; n += kPanel) {
-    const FitCount panel = count_columns(weights, K, n, smaller(n + kPanel, N));
-    if (panel.entries > 0 && better_wide(panel, K)) continue;
-    total.entries += panel.entries;
-    total.chains += panel.chains;
+// How a panel is best multiplied: columns [first, last).
+struct PanelFit {
+  PanelKind kind = PanelKind::kFours;
+  FitCount count;
+
+  PYRT_INLINE double dense_ns(int64_t K) const {
+    return static_cast<double>(K) * kKindNs[static_cast<int>(kind)];
   }
-  return total;
+  PYRT_INLINE double ns(int64_t K) const {
+    return dense_ns(K) +
+           (count.entries == 0 ? 0 : static_cast<double>(count.chains) * kChainNs + kChainsNs);
+  }
+};
+template <class Weights>
+PanelFit fit_columns(const Weights& weights, int64_t K, int64_t first, int64_t last) {
+  PanelFit best{PanelKind::kFours, count_columns<4>(weights, K, first, last)};
+  if (best.count.entries == 0) return best;
+  const PanelFit pairs{PanelKind::kPairs, count_columns<2>(weights, K, first, last)};
+  if (pairs.ns(K) < best.ns(K)) best = pairs;
+  const PanelFit wide{PanelKind::kWide, {}};
+  return wide.ns(K) < best.ns(K) ? wide : best;
 }
 
-// Of an evenly spread sample of at most 2^18 weights, scaled: for the choice of a row, which is
+// What a product comes to: of one row, but for its excess.
+struct FitEstimate {
+  double dense_ns = 0;
+  double chains = 0;
+  double panels = 0;  // that have chains
+};
+
+// From an evenly spread sample of at most 2^18 weights, scaled: for the choice of a row, which is
 // made anew for every binding.
 template <class Weights>
-FitCount sample_fitted(const Weights& weights, int64_t K, int64_t N) {
+FitEstimate sample_fitted(const Weights& weights, int64_t K, int64_t N) {
   constexpr int64_t kSample = 1 << 18;
   const int64_t panels = ceil_div(N, kPanel);
   const int64_t step = larger(1, K * N / kSample);
-  FitCount total;
+  FitEstimate total;
   int64_t columns = 0;
   for (int64_t panel = 0; panel < panels; panel += step) {
     const int64_t n = panel * kPanel;
     const int64_t last = smaller(n + kPanel, N);
-    const FitCount count = count_columns(weights, K, n, last);
-    total.entries += count.entries;
-    total.chains += count.chains;
+    const PanelFit fit = fit_columns(weights, K, n, last);
+    total.dense_ns += fit.dense_ns(K) * static_cast<double>(last - n) / kPanel;
+    total.chains += static_cast<double>(fit.count.chains);
+    total.panels += fit.count.chains > 0 ? 1 : 0;
     columns += last - n;
   }
-  const auto scale = [&](int64_t value) { return columns == 0 ? 0 : value * N / columns; };
-  return {scale(total.entries), scale(total.chains)};
+  const double scale = columns == 0 ? 0 : static_cast<double>(N) / static_cast<double>(columns);
+  return {total.dense_ns * scale, total.chains * scale, total.panels * scale};
 }
 
 PYRT_INLINE int64_t headers_bytes(int64_t N) {
@@ -195,19 +223,18 @@ PYRT_INLINE int64_t headers_bytes(int64_t N) {
 // Bytes behind the panels.
 template <class Weights>
 int64_t excess_bytes(const Weights& weights, int64_t K, int64_t N) {
-  const FitCount count = count_fitted(weights, K, N);
-  return round_up(headers_bytes(N) + count.chains * static_cast<int64_t>(sizeof(Chain)), 64);
+  int64_t chains = 0;
+  for (int64_t n = 0; n < N; n += kPanel) {
+    chains += fit_columns(weights, K, n, smaller(n + kPanel, N)).count.chains;
+  }
+  return round_up(headers_bytes(N) + chains * static_cast<int64_t>(sizeof(Chain)), 64);
 }
 
 // Fits a packed panel of columns [first, last) and writes its chains. Returns how many.
-template <class Weights>
+template <int kSize, class Weights>
 int32_t fit_panel(const Weights& weights, int64_t K, int64_t first, int64_t last, int8_t* panel,
                   Chain* chains) {
-  for (int32_t i = 0; i < kPanel; ++i) {
-    chains[i] = {};
-    chains[i].column = i;
-  }
-  int32_t used = kPanel;
+  int32_t used = 0;
   for (int64_t n = first; n < last; ++n) {
     const auto column = static_cast<int32_t>(n - first);
     Chain* chain = nullptr;
@@ -218,7 +245,7 @@ int32_t fit_panel(const Weights& weights, int64_t K, int64_t first, int64_t last
     };
     const auto take = [&](int64_t k, int32_t excess, bool begins) {
       if (begins) {
-        chain = chain == nullptr ? chains + column : chains + used++;
+        chain = chains + used++;
         *chain = {};
         chain->column = column;
         filled = 0;
@@ -228,7 +255,7 @@ int32_t fit_panel(const Weights& weights, int64_t K, int64_t first, int64_t last
       chain->pairs[filled / 2] |= static_cast<int32_t>(byte | byte << 16);
       ++filled;
     };
-    fit_column(weights, K, n, &count, fitted, take);
+    fit_column<kSize>(weights, K, n, &count, fitted, take);
   }
   return used;
 }
@@ -249,11 +276,13 @@ void pack_fitted(const Weights& weights, int64_t K, int64_t N, void* packed) {
   for (int64_t panel = 0; panel < panels; ++panel) {
     const int64_t first = panel * kPanel;
     const int64_t last = smaller(first + kPanel, N);
-    const FitCount count = count_columns(weights, K, first, last);
-    const bool wide = count.entries > 0 && better_wide(count, K);
-    excess[panel] = {next, 0, wide ? 1 : 0};
-    if (wide || count.entries == 0) continue;
-    excess[panel].chains = fit_panel(weights, K, first, last, w + first * padded, chains + next);
+    const PanelFit fit = fit_columns(weights, K, first, last);
+    excess[panel] = {next, 0, fit.kind};
+    if (fit.count.entries == 0) continue;
+    int8_t* at = w + first * padded;
+    excess[panel].chains = fit.kind == PanelKind::kFours
+                               ? fit_panel<4>(weights, K, first, last, at, chains + next)
+                               : fit_panel<2>(weights, K, first, last, at, chains + next);
     next += excess[panel].chains;
   }
 }

@@ -18,21 +18,19 @@ namespace pyrt {
 namespace {
 
 // Predicted time of a product, activations in the offset form included; rates on Zen 3 at 3.25 GHz.
-[[maybe_unused]] double fitted_ns(const FitCount& fit, int64_t M, int64_t N, int64_t K) {
+[[maybe_unused]] double fitted_ns(const FitEstimate& fit, int64_t M, int64_t N, int64_t K) {
   const auto rows = static_cast<double>(M);
   const double panels = panels_worked(static_cast<double>(N), true);
   const auto steps = static_cast<double>(ceil_div(K, kFittedKr));
   const auto tiles = static_cast<double>(ceil_div(M, 4));
   // A tile of few rows is bound by reading 128 bytes of weights a step.
-  const double by_macs = rows * panels * steps * 1.06;
+  const double by_macs = rows * fit.dense_ns * panels / static_cast<double>(ceil_div(N, kPanel));
   const double by_weights = tiles * panels * steps * 2.2;
   const double groups = static_cast<double>(larger(kExcessRows, round_up(M, kExcessRows / 2)));
-  double excess = groups * static_cast<double>(fit.chains) * kChainNs;
-  if (fit.entries > 0) excess += groups * (steps * 0.4 + panels * kChainsNs);
-  const double wide = panels * steps * (rows * 2.0 + tiles * 1.1);
+  double excess = groups * (fit.chains * kChainNs + fit.panels * kChainsNs);
+  if (fit.chains > 0) excess += groups * steps * 0.4;
   const double dense = by_macs > by_weights ? by_macs : by_weights;
-  return tiles * panels * 9 + rows * static_cast<double>(K) * 0.03 +
-         (dense + excess < wide ? dense + excess : wide);
+  return tiles * panels * 11 + rows * static_cast<double>(K) * 0.03 + dense + excess;
 }
 
 struct FittedYmm {
@@ -56,6 +54,7 @@ struct FittedYmm {
   PYRT_INLINE static Bytes products(Bytes a0, Bytes w0, Bytes a1, Bytes w1) {
     return _mm256_add_epi16(_mm256_maddubs_epi16(a0, w0), _mm256_maddubs_epi16(a1, w1));
   }
+  PYRT_INLINE static Bytes products(Bytes a, Bytes w) { return _mm256_maddubs_epi16(a, w); }
   PYRT_INLINE static Sum add_pairs(Sum sum, Bytes a, Bytes w) {
     return sum + reinterpret_cast<Sum>(_mm256_madd_epi16(a, w));
   }
@@ -128,6 +127,25 @@ struct FittedU8 {
     }
   }
 
+  // The same where only pairs of products may be added in s16.
+  template <int kRows, int kVectors>
+  PYRT_INLINE static void add_pairs_step(const uint8_t* (&x)[kRows], int64_t k, const int8_t* w,
+                                         Bytes ones, Sum (&c)[kRows][kVectors]) {
+    for (int64_t half = 0; half < kKr; half += 4, w += 4 * kPanel) {
+      Bytes four[kVectors];
+#pragma GCC unroll 2
+      for (int i = 0; i < kVectors; ++i) four[i] = V::load(w + i * kLanes * 4);
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+        const Bytes a = broadcast(x[r] + k + half);
+#pragma GCC unroll 2
+        for (int i = 0; i < kVectors; ++i) {
+          c[r][i] = V::add_pairs(c[r][i], V::products(a, four[i]), ones);
+        }
+      }
+    }
+  }
+
   // The same for any weights, four at a time: bytes of even and of odd k widened to s16.
   template <int kRows, int kVectors>
   PYRT_INLINE static void add_wide(const uint8_t* (&x)[kRows], int64_t k, const int8_t* w,
@@ -152,17 +170,19 @@ struct FittedU8 {
   }
 
   // Rows `a` times a panel, added to c.
-  template <bool kWide, int kRows, int kVectors>
+  template <PanelKind kKind, int kRows, int kVectors>
   PYRT_INLINE static void add_product(const Segments<uint8_t>& a, const int8_t* w,
                                       Sum (&c)[kRows][kVectors]) {
     [[maybe_unused]] const Bytes ones = V::ones();
     for (int t = 0; t < a.n_taps; ++t) {
       const uint8_t* x[kRows];
       for (int r = 0; r < kRows; ++r) x[r] = a.rows[r] + a.taps[t];
-      constexpr int kStep = kWide ? 4 : kKr;
+      constexpr int kStep = kKind == PanelKind::kWide ? 4 : kKr;
       for (int64_t k = 0; k < a.segment; k += kStep, w += kStep * kPanel) {
-        if constexpr (kWide) {
+        if constexpr (kKind == PanelKind::kWide) {
           add_wide<kRows, kVectors>(x, k, w, c);
+        } else if constexpr (kKind == PanelKind::kPairs) {
+          add_pairs_step<kRows, kVectors>(x, k, w, ones, c);
         } else {
           add_step<kRows, kVectors>(x, k, w, ones, c);
         }
@@ -171,7 +191,7 @@ struct FittedU8 {
   }
 
   // acc[kRows][16] = init[m * init_step + i] + the product with one panel.
-  template <bool kWide, int kRows>
+  template <PanelKind kKind, int kRows>
   [[gnu::noinline]] static void tile_of(const Segments<uint8_t>& a, const int8_t* w,
                                         const int32_t* init, int64_t init_step, int32_t* acc) {
     Sum c[kRows][kRegisters];
@@ -180,7 +200,7 @@ struct FittedU8 {
 #pragma GCC unroll 2
       for (int i = 0; i < kRegisters; ++i) c[r][i] = V::load_sum(init + r * init_step + i * kLanes);
     }
-    add_product<kWide, kRows, kRegisters>(a, w, c);
+    add_product<kKind, kRows, kRegisters>(a, w, c);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
@@ -189,22 +209,35 @@ struct FittedU8 {
   }
 
   using Tile = void (*)(const Segments<uint8_t>&, const int8_t*, const int32_t*, int64_t, int32_t*);
-  template <bool kWide, int kFirst>
+  template <PanelKind kKind, int kFirst>
   static Tile tile_from(int64_t rows) {  // rows of kFirst .. kFirst + 3
-    static constexpr Tile kTiles[4] = {tile_of<kWide, kFirst>, tile_of<kWide, kFirst + 1>,
-                                       tile_of<kWide, kFirst + 2>, tile_of<kWide, kFirst + 3>};
+    static constexpr Tile kTiles[4] = {tile_of<kKind, kFirst>, tile_of<kKind, kFirst + 1>,
+                                       tile_of<kKind, kFirst + 2>, tile_of<kKind, kFirst + 3>};
     return kTiles[rows - kFirst];
   }
-  template <bool kWide>
+  template <PanelKind kKind>
   static Tile tile_for(int64_t rows) {
     if constexpr (kMr > 4) {
-      if (rows > 4) return tile_from<kWide, 5>(rows);
+      if (rows > 4) return tile_from<kKind, 5>(rows);
     }
-    return tile_from<kWide, 1>(rows);
+    return tile_from<kKind, 1>(rows);
+  }
+
+  // f.operator()<kind>()
+  template <class F>
+  PYRT_INLINE static void with_kind(PanelKind kind, const F& f) {
+    switch (kind) {
+      case PanelKind::kFours:
+        return f.template operator()<PanelKind::kFours>();
+      case PanelKind::kPairs:
+        return f.template operator()<PanelKind::kPairs>();
+      case PanelKind::kWide:
+        return f.template operator()<PanelKind::kWide>();
+    }
   }
 
   // See quantized_avx2-inl.h.
-  template <bool kWide>
+  template <PanelKind kKind>
   struct Quantized {
     using A = uint8_t;
     using W = int8_t;
@@ -222,7 +255,7 @@ struct FittedU8 {
 #pragma GCC unroll 2
           for (int i = 0; i < kVectors; ++i) c[r][i] = V::load_sum(init + i * kLanes);
         }
-        add_product<kWide, kRows, kVectors>(a, t.w, c);
+        add_product<kKind, kRows, kVectors>(a, t.w, c);
         t.template store<kRows, kVectors>(c, first);
       }
     }
@@ -425,11 +458,8 @@ struct FittedU8 {
                                                   residual_at(e, at + n),
                                                   static_cast<uint8_t*>(e.y) + at + n,
                                                   ldy};
-          if (excess.wide != 0) {
-            quantize_panel<Quantized<true>>(t, rows, columns);
-          } else {
-            quantize_panel<Quantized<false>>(t, rows, columns);
-          }
+          with_kind(excess.kind,
+                    [&]<PanelKind kKind>() { quantize_panel<Quantized<kKind>>(t, rows, columns); });
           continue;
         }
       }
@@ -438,8 +468,10 @@ struct FittedU8 {
         const int64_t m = part(rows, tiles, tile);
         const int64_t height = part(rows, tiles, tile + 1) - m;
         const Segments<uint8_t> some{a.rows + m, a.taps, a.n_taps, a.segment};
-        (excess.wide != 0 ? tile_for<true>(height) : tile_for<false>(height))(
-            some, w + n * K, init + m * init_step, init_step, acc + m * kPanel);
+        with_kind(excess.kind, [&]<PanelKind kKind>() {
+          tile_for<kKind>(height)(some, w + n * K, init + m * init_step, init_step,
+                                  acc + m * kPanel);
+        });
       }
       finish_s32_avx2(e, acc, kPanel, static_cast<int>(rows), columns, channel + n, at + n, ldy);
     }

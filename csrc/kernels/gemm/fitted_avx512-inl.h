@@ -23,6 +23,7 @@ struct FittedZmm {
   PYRT_INLINE static Bytes products(Bytes a0, Bytes w0, Bytes a1, Bytes w1) {
     return _mm512_add_epi16(_mm512_maddubs_epi16(a0, w0), _mm512_maddubs_epi16(a1, w1));
   }
+  PYRT_INLINE static Bytes products(Bytes a, Bytes w) { return _mm512_maddubs_epi16(a, w); }
   PYRT_INLINE static Sum add_pairs(Sum sum, Bytes a, Bytes w) {
     return _mm512_add_epi32(sum, _mm512_madd_epi16(a, w));
   }

@@ -58,7 +58,7 @@ const char* supports_halves(const Problem& problem) {
 double fitted_cost_ns(const Problem& problem) {
   using Rows = GemmRows<Avx2U8>;
   const auto& p = problem.as<GemmParams>();
-  return kCallNs + fitted_ns(Rows::fit_count(problem), p.M, p.N, p.K);
+  return kCallNs + fitted_ns(Rows::fit_estimate(problem), p.M, p.N, p.K);
 }
 
 template <class Isa>

@@ -11,7 +11,7 @@ constexpr double kCallNs = 60;
 
 double cost_ns(const Problem& problem) {
   const auto& p = problem.as<GemmParams>();
-  return kCallNs + kFittedZmmTime * fitted_ns(Rows::fit_count(problem), p.M, p.N, p.K);
+  return kCallNs + kFittedZmmTime * fitted_ns(Rows::fit_estimate(problem), p.M, p.N, p.K);
 }
 
 constexpr Row kRows[] = {{.name = "gemm_u8_s8_s32_8x16x8_avx512",

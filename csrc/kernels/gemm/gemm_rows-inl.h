@@ -89,7 +89,7 @@ struct GemmRows {
     return f([w, N = p.N](int64_t k, int64_t n) { return w[k * N + n]; });
   }
   // What fitting comes to, from a sample.
-  static FitCount fit_count(const Problem& problem) {
+  static FitEstimate fit_estimate(const Problem& problem) {
     const auto& p = problem.as<GemmParams>();
     return with_weights(p, constant_weights(problem),
                         [&](const auto& at) { return sample_fitted(at, p.K, p.N); });
