@@ -136,6 +136,8 @@ class StepInfo:
         alias: nothing runs, the buffer is shared.
         predicted_ns: on one core.
         packed_bytes: of its weights.
+        fast_share: of its pairs of weights, how many the kernel's fast path takes, 0..1; None where
+            it has one path only.
         inputs: None where absent.
         outputs: likewise.
         candidates: all rows of the family, and why not the others.
@@ -149,6 +151,7 @@ class StepInfo:
     alias: bool
     predicted_ns: float
     packed_bytes: int
+    fast_share: float | None
     inputs: tuple[OperandInfo | None, ...]
     outputs: tuple[OperandInfo | None, ...]
     candidates: tuple[Candidate, ...]
@@ -235,6 +238,7 @@ def step_infos(entries: Iterable[Mapping[str, Any]]) -> tuple[StepInfo, ...]:
             entry["alias"],
             entry["predicted_ns"],
             entry["packed_bytes"],
+            entry["fast_share"],
             tuple(None if item is None else OperandInfo(*item) for item in entry["inputs"]),
             tuple(None if item is None else OperandInfo(*item) for item in entry["outputs"]),
             tuple(Candidate(*item) for item in entry["candidates"]),

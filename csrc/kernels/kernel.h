@@ -238,6 +238,9 @@ struct Row {
   std::string_view packing = {};
   size_t (*packed_bytes)(const Problem& problem) = nullptr;
   void (*pack)(const Problem& problem, void* packed) = nullptr;
+  // Share of its weights that take the row's fast path, 0..1, for `inspect`. Optional: null where
+  // there is only one path.
+  double (*fast_share)(const Problem& problem) = nullptr;
   // Independent units of work, any contiguous range of which may run on any thread. Null: 1.
   int64_t (*tasks)(const Problem& problem) = nullptr;
   size_t (*scratch_bytes)(const Problem& problem) = nullptr;  // per thread. Null: 0

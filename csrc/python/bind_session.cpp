@@ -381,6 +381,10 @@ class PySession {
         step.row == nullptr ? "host" : std::string(1, "EDF"[static_cast<int>(step.row->exactness)]);
     entry["alias"] = step.row != nullptr && step.row->alias;
     entry["predicted_ns"] = step.cost_ns;
+    entry["fast_share"] = py::none();
+    if (step.row != nullptr && step.row->fast_share != nullptr) {
+      entry["fast_share"] = step.row->fast_share(*step.problem);
+    }
     const auto operands = [](const Operands& from) {
       py::list result;
       for (const Operand& operand : from) {

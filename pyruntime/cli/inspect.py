@@ -162,11 +162,20 @@ def _session_lines(
     session: Session, dims: Mapping[str, tuple[int, ...]] | None, why: bool
 ) -> list[str]:
     steps = session.steps(dims)
-    rows = [
-        (step.name[-_NAME_WIDTH:], step.family, step.exactness, step.row or "numpy reference")
+    rows: list[tuple[str, ...]] = [
+        (
+            step.name[-_NAME_WIDTH:],
+            step.family,
+            step.exactness,
+            step.row or "numpy reference",
+            "" if step.fast_share is None else f"{step.fast_share:.1%}",
+        )
         for step in steps
     ]
-    lines = [table(("step", "family", "class", "kernel"), rows, left=3)]
+    header: tuple[str, ...] = ("step", "family", "class", "kernel", "fast pairs")
+    if all(step.fast_share is None for step in steps):
+        header, rows = header[:-1], [row[:-1] for row in rows]
+    lines = [table(header, rows, left=4)]
     host = sum(1 for step in steps if step.host)
     lines.append(
         f"{len(steps)} steps: {len(steps) - host} native, {host} by numpy reference; {session.isa}"

@@ -53,6 +53,7 @@ def test_inspect_onnx_and_compiled(call: Call, model: Path, compiled: Path) -> N
     assert stem["outputs"][0]["dims"] == [2, 4, 8, 8]
     why = call("inspect", compiled, "--why").out
     assert "taken, predicted" in why
+    assert "fast pairs" not in why  # f32
 
 
 def test_compile_stores_the_preprocessing(call: Call, model: Path, tmp_path: Path) -> None:

@@ -51,6 +51,23 @@ def test_attributes_are_passed() -> None:
     np.testing.assert_allclose(got, np.maximum(A.astype(np.float64) @ W, 0), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.skipif("avx2" not in kernels.presets(), reason="the CPU has no AVX2")
+def test_share_of_pairs_that_fit_in_16_bits() -> None:
+    def share(w: np.ndarray) -> float | None:
+        inputs = [np.zeros((64, 256), np.int8), w.astype(np.int8)]
+        kernel = kernels.Kernel("gemm", inputs, [("s32", (64, 32))], row="u8_s8_s32_4x16x8_avx2")
+        return kernel.step.fast_share
+
+    assert share(np.full((256, 32), 64)) == 1  # 4 * 64 does not fit, 2 * 64 does
+    assert share(np.full((256, 32), 127)) == 0
+    one = np.zeros((256, 32))
+    one[3:5, 7] = 127  # neighbours, but no pair
+    assert share(one) == 1
+    one[2, 7] = 2
+    assert share(one) == 1 - 1 / (128 * 32)
+    assert kernels.Kernel("gemm", [A, W], Y).step.fast_share is None
+
+
 @pytest.mark.parametrize(
     ("inputs", "attributes", "error", "message"),
     [

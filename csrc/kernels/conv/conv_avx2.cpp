@@ -60,6 +60,7 @@ constexpr Row fitted_row() {
   Row r = row<Rows>("conv_u8_s8_s32_4x16x8_avx2", "conv", Exactness::kExact, "conv_s8_nr16fitted",
                     kFittedKr, fitted_conv_ns);
   r.offset = Offset::kTakes;
+  r.fast_share = Rows::fast_share;
   r.mr = Avx2U8::kMr;
   return r;
 }

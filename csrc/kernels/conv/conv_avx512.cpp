@@ -28,6 +28,7 @@ constexpr Row kRows[] = {{.name = "conv_u8_s8_s32_8x16x8_avx512",
                           .packing = "conv_s8_nr16fitted",
                           .packed_bytes = Rows::packed_bytes,
                           .pack = Rows::pack,
+                          .fast_share = Rows::fast_share,
                           .tasks = Rows::tasks,
                           .scratch_bytes = Rows::scratch_bytes,
                           .run = Rows::run}};

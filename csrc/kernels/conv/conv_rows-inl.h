@@ -96,6 +96,10 @@ struct ConvRows {
   static FitEstimate fit_estimate(const Problem& problem, const ConvGeometry& g) {
     return sample_fitted(weights(problem, g, 0), g.K(), problem.as<ConvParams>().N());
   }
+  static double fast_share(const Problem& problem) {
+    const ConvGeometry g = Lines::geometry(problem.as<ConvParams>());
+    return fitted_share(weights(problem, g, 0), g.K(), problem.as<ConvParams>().N());
+  }
 
   static void pack(const Problem& problem, void* packed) {
     const auto& p = problem.as<ConvParams>();

@@ -216,6 +216,21 @@ FitEstimate sample_fitted(const Weights& weights, int64_t K, int64_t N) {
   return {total.dense_ns * scale, total.chains * scale, total.panels * scale};
 }
 
+// Share of the pairs of weights that vpmaddubsw multiplies without excess.
+template <class Weights>
+double fitted_share(const Weights& weights, int64_t K, int64_t N) {
+  double fast = 0, all = 0;
+  for (int64_t n = 0; n < N; n += kPanel) {
+    const int64_t last = smaller(n + kPanel, N);
+    const PanelFit fit = fit_columns(weights, K, n, last);
+    const auto pairs = static_cast<double>((last - n) * ceil_div(K, 2));
+    const auto slow = static_cast<double>(fit.count.entries);
+    all += pairs;
+    if (fit.kind != PanelKind::kWide && slow < pairs) fast += pairs - slow;
+  }
+  return all > 0 ? fast / all : 1;
+}
+
 PYRT_INLINE int64_t headers_bytes(int64_t N) {
   return round_up(ceil_div(N, kPanel) * static_cast<int64_t>(sizeof(PanelExcess)), 64);
 }

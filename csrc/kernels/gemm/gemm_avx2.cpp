@@ -86,6 +86,7 @@ constexpr Row fitted_row() {
   Row r = row<Avx2U8>("gemm_u8_s8_s32_4x16x8_avx2", Exactness::kExact, "gemm_s8_nr16fitted");
   r.offset = Offset::kTakes;
   r.cost_ns = fitted_cost_ns;
+  r.fast_share = GemmRows<Avx2U8>::fast_share;
   return r;
 }
 

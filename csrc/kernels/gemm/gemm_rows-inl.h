@@ -95,6 +95,12 @@ struct GemmRows {
                         [&](const auto& at) { return sample_fitted(at, p.K, p.N); });
   }
 
+  static double fast_share(const Problem& problem) {
+    const auto& p = problem.as<GemmParams>();
+    return with_weights(p, constant_weights(problem),
+                        [&](const auto& at) { return fitted_share(at, p.K, p.N); });
+  }
+
   // Packs panels [first, last) of the product's w to `to`: column sums (s8), then the panels.
   static void pack_some(const GemmParams& p, const X* w, int64_t first, int64_t last, void* to) {
     int32_t* sums = kInteger ? static_cast<int32_t*>(to) : nullptr;
