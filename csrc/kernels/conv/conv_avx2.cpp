@@ -65,17 +65,23 @@ constexpr Row fitted_row() {
   return r;
 }
 
+// Bytes with the offset where all that follow take it: no conversion between the two.
+constexpr Row giving_offset(Row r) {
+  r.offset = Offset::kGives;
+  return r;
+}
+
 constexpr Row kRows[] = {
     row<ConvRows<Avx2F32>>("conv_f32_f32_f32_6x16x1_avx2", "conv", Exactness::kFast,
                            "conv_f32_nr16", 1, conv_ns<Avx2F32, CostF32>),
     row<WinogradRows<WinogradF32<Avx2F32>>>("conv_f32_winograd_f32_6x16x1_avx2", "conv",
                                             Exactness::kFast, "conv_f32_winograd_nr16", 1,
                                             winograd_ns<WinogradF32<Avx2F32>, CostF32>),
-    row<WinogradRows<WinogradS8>>("conv_s8_winograd_s32_6x16x2_avx2", "conv", Exactness::kExact,
-                                  "conv_s8_winograd_nr16kr2", 2,
-                                  winograd_ns<WinogradS8, CostWinogradS8>),
-    row<ConvRows<Avx2S8>>("conv_s8_s8_s32_6x16x2_avx2", "conv", Exactness::kExact,
-                          "conv_s8_nr16kr2", 2, conv_ns<Avx2S8, CostS8>),
+    giving_offset(row<WinogradRows<WinogradS8>>("conv_s8_winograd_s32_6x16x2_avx2", "conv",
+                                                Exactness::kExact, "conv_s8_winograd_nr16kr2", 2,
+                                                winograd_ns<WinogradS8, CostWinogradS8>)),
+    giving_offset(row<ConvRows<Avx2S8>>("conv_s8_s8_s32_6x16x2_avx2", "conv", Exactness::kExact,
+                                        "conv_s8_nr16kr2", 2, conv_ns<Avx2S8, CostS8>)),
     fitted_row(),
     row<ConvTransposeRows<Avx2F32>>("conv_transpose_f32_f32_f32_6x16x1_avx2", "conv_transpose",
                                     Exactness::kFast, "conv_transpose_f32_nr16", 1,

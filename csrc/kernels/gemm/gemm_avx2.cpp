@@ -90,6 +90,13 @@ constexpr Row fitted_row() {
   return r;
 }
 
+// Bytes with the offset where all that follow take it: no conversion between the two.
+constexpr Row exact_row() {
+  Row r = row<Avx2S8>("gemm_s8_s8_s32_6x16x2_avx2", Exactness::kExact, "gemm_s8_nr16kr2");
+  r.offset = Offset::kGives;
+  return r;
+}
+
 constexpr Row kRows[] = {
     row<Avx2F32>("gemm_f32_f32_f32_6x16x1_avx2", Exactness::kFast, "gemm_f32_nr16"),
     row<Avx2F16>("gemm_f32_f16_f32_6x16x1_avx2", Exactness::kFast, "gemm_f16_nr16",
@@ -106,7 +113,7 @@ constexpr Row kRows[] = {
      .tasks = Avx2Direct::tasks,
      .scratch_bytes = Avx2Direct::scratch_bytes,
      .run = Avx2Direct::run},
-    row<Avx2S8>("gemm_s8_s8_s32_6x16x2_avx2", Exactness::kExact, "gemm_s8_nr16kr2"),
+    exact_row(),
     fitted_row(),
 };
 
