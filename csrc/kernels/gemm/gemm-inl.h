@@ -84,6 +84,9 @@ PYRT_INLINE Blocking make_blocking(int64_t M, int64_t N, int64_t K, int64_t a_by
   Blocking b;
   b.panels = ceil_div(N, kPanel);
   int64_t tiles = larger(1, smaller(kMaxTiles, kBlockBytes / larger(1, a_bytes * mr)));
+  // Few rows stay together: the weights are read once.
+  constexpr int64_t kFewTiles = 4, kFewBytes = 320 * 1024;
+  if (M <= kFewTiles * mr && M * a_bytes <= kFewBytes) tiles = kFewTiles;
   // Eight tasks or more where M allows blocks of at least four tiles.
   tiles = smaller(tiles, larger(4, ceil_div(ceil_div(M, 8), mr)));
   b.m_blocks = ceil_div(larger(M, 1), tiles * mr);

@@ -38,6 +38,16 @@ struct F32Tiles {
   float lo, hi;
   int64_t count = 1;
   int64_t a_next = 0, w_next = 0, y_next = 0, bias_next = 0;  // elements, of a pointers
+  const char* soon = nullptr;  // kFetch: weights to fetch, `soon_step` bytes further at each k
+  int64_t soon_step = 0;
+};
+
+// How a tile finds its activations and fetches its weights.
+enum class Walk {
+  kTap,     // one tap, whose pointers stay in registers
+  kTaps,    // several
+  kFetch,   // one, while the panel behind is fetched
+  kDirect,  // one, weights as they lie
 };
 
 PYRT_INLINE __m256 load_weights(const float* from) { return _mm256_loadu_ps(from); }
@@ -97,11 +107,12 @@ struct Avx2Float {
   }
 
   // Tiles of kRows rows and kVectors * 8 columns. w: panels of 16 columns at each k, `direct_step`
-  // elements from k to k (16 where packed) and `panel_step` from panel to panel. Not kTaps: one,
-  // of which the pointers stay in registers.
-  template <int kRows, int kVectors, bool kDirect, bool kTaps>
+  // elements from k to k (16 where packed) and `panel_step` from panel to panel.
+  template <int kRows, int kVectors, Walk kWalk>
   [[gnu::noinline]] static void tiles_of(const F32Tiles& t, const W* w, int64_t direct_step,
                                          int64_t panel_step) {
+    constexpr bool kDirect = kWalk == Walk::kDirect;
+    constexpr bool kTaps = kWalk == Walk::kTaps;
     const int64_t step = kDirect ? direct_step : kPanel;
     // Weights as they lie are fetched along their row: the next tiles want them.
     const int64_t ahead = kDirect ? (kRows == 1 ? 1 : 4) * kVectors * 8 : kAhead * step;
@@ -110,6 +121,8 @@ struct Avx2Float {
     const float* residual = t.residual;
     float* y = t.y;
     const int64_t segment = t.segment;
+    [[maybe_unused]] const char* soon = t.soon;
+    [[maybe_unused]] const int64_t soon_step = t.soon_step;
     const int64_t ldy = t.ldy;
     const __m256 lo = _mm256_set1_ps(t.lo);
     const __m256 hi = _mm256_set1_ps(t.hi);
@@ -149,7 +162,12 @@ struct Avx2Float {
       for (int r = 0; r < kRows; ++r) x[r] = a[r] + last_tap;
       a += t.a_next;
       for (int64_t k = 0; k < segment; ++k, from += step) {
-        add_products<kRows, kVectors, kDirect>(x, k, from, ahead, panel_step, c);
+        if constexpr (kWalk == Walk::kFetch) {
+          _mm_prefetch(soon, _MM_HINT_T0);
+          soon += soon_step;
+        }
+        add_products<kRows, kVectors, kDirect, kWalk != Walk::kFetch>(x, k, from, ahead, panel_step,
+                                                                      c);
       }
       // The operand order of max and min lets a NaN through, as clamp_real does.
       float* row = y;
@@ -166,12 +184,12 @@ struct Avx2Float {
   }
 
   // c += the products of a tile at k.
-  template <int kRows, int kVectors, bool kDirect>
+  template <int kRows, int kVectors, bool kDirect, bool kFetch = true>
   PYRT_INLINE static void add_products(const float* const (&x)[kRows], int64_t k, const W* from,
                                        int64_t ahead, int64_t panel_step,
                                        F32x8 (&c)[kRows][kVectors]) {
     if constexpr (kVectors == 3) {  // 4 x 24 loads 7 times for 12 multiplications
-      fetch<kRows, kVectors, kDirect>(from + ahead, panel_step, k, 0);
+      if (kFetch) fetch<kRows, kVectors, kDirect>(from + ahead, panel_step, k, 0);
       const __m256 w0 = load_weights(from);
       const __m256 w1 = load_weights(from + 8);
       const __m256 w2 = load_weights(from + panel_step);
@@ -191,7 +209,7 @@ struct Avx2Float {
     for (int p = 0; p < kVectors / 2; ++p) {
       // clang 14 would keep the broadcasts and spill accumulators instead.
       if (!kKeep && p > 0) asm volatile("" ::: "memory");
-      fetch<kRows, kVectors, kDirect>(from + ahead, panel_step, k, p);
+      if (kFetch) fetch<kRows, kVectors, kDirect>(from + ahead, panel_step, k, p);
       const __m256 w0 = load_weights(from + p * panel_step);
       const __m256 w1 = load_weights(from + p * panel_step + 8);
 #pragma GCC unroll 6
@@ -208,44 +226,55 @@ struct Avx2Float {
     return reinterpret_cast<F32x8>(_mm256_fmadd_ps(a, b, reinterpret_cast<__m256>(c)));
   }
 
-  template <bool kDirect, bool kTaps>
+  template <Walk kWalk>
   static void tiles_with(int rows, int vectors, const F32Tiles& t, const W* w, int64_t step,
                          int64_t panel_step) {
     switch (rows * 16 + vectors) {
       case 1 * 16 + 2:
-        return tiles_of<1, 2, kDirect, kTaps>(t, w, step, panel_step);
-      case 1 * 16 + 4:
-        return tiles_of<1, 4, kDirect, kTaps>(t, w, step, panel_step);
-      case 1 * 16 + 8:
-        return tiles_of<1, 8, kDirect, kTaps>(t, w, step, panel_step);
+        return tiles_of<1, 2, kWalk>(t, w, step, panel_step);
       case 1 * 16 + 3:
-        return tiles_of<1, 3, kDirect, kTaps>(t, w, step, panel_step);
+        return tiles_of<1, 3, kWalk>(t, w, step, panel_step);
+      case 1 * 16 + 4:
+        return tiles_of<1, 4, kWalk>(t, w, step, panel_step);
+      case 1 * 16 + 8:
+        return tiles_of<1, 8, kWalk>(t, w, step, panel_step);
       case 2 * 16 + 2:
-        return tiles_of<2, 2, kDirect, kTaps>(t, w, step, panel_step);
-      case 2 * 16 + 4:
-        return tiles_of<2, 4, kDirect, kTaps>(t, w, step, panel_step);
+        return tiles_of<2, 2, kWalk>(t, w, step, panel_step);
       case 2 * 16 + 3:
-        return tiles_of<2, 3, kDirect, kTaps>(t, w, step, panel_step);
+        return tiles_of<2, 3, kWalk>(t, w, step, panel_step);
+      case 2 * 16 + 4:
+        return tiles_of<2, 4, kWalk>(t, w, step, panel_step);
       case 3 * 16 + 2:
-        return tiles_of<3, 2, kDirect, kTaps>(t, w, step, panel_step);
-      case 3 * 16 + 4:
-        return tiles_of<3, 4, kDirect, kTaps>(t, w, step, panel_step);
+        return tiles_of<3, 2, kWalk>(t, w, step, panel_step);
       case 3 * 16 + 3:
-        return tiles_of<3, 3, kDirect, kTaps>(t, w, step, panel_step);
+        return tiles_of<3, 3, kWalk>(t, w, step, panel_step);
+      case 3 * 16 + 4:
+        return tiles_of<3, 4, kWalk>(t, w, step, panel_step);
       case 4 * 16 + 2:
-        return tiles_of<4, 2, kDirect, kTaps>(t, w, step, panel_step);
+        return tiles_of<4, 2, kWalk>(t, w, step, panel_step);
       case 4 * 16 + 3:
-        return tiles_of<4, 3, kDirect, kTaps>(t, w, step, panel_step);
+        return tiles_of<4, 3, kWalk>(t, w, step, panel_step);
       case 5 * 16 + 2:
-        return tiles_of<5, 2, kDirect, kTaps>(t, w, step, panel_step);
+        return tiles_of<5, 2, kWalk>(t, w, step, panel_step);
       default:
-        return tiles_of<6, 2, kDirect, kTaps>(t, w, step, panel_step);
+        return tiles_of<6, 2, kWalk>(t, w, step, panel_step);
     }
   }
   static void packed_tiles(int rows, int vectors, const F32Tiles& t, const W* w) {
     const int64_t panel_step = kPanel * t.n_taps * t.segment;
-    if (t.n_taps == 1) return tiles_with<false, false>(rows, vectors, t, w, kPanel, panel_step);
-    tiles_with<false, true>(rows, vectors, t, w, kPanel, panel_step);
+    if (t.n_taps > 1) return tiles_with<Walk::kTaps>(rows, vectors, t, w, kPanel, panel_step);
+    tiles_with<Walk::kTap>(rows, vectors, t, w, kPanel, panel_step);
+  }
+  static void fetching_tiles(int rows, const F32Tiles& t, const W* w) {  // 16 columns
+    const int64_t panel_step = kPanel * t.segment;
+    switch (rows) {
+      case 4:
+        return tiles_of<4, 2, Walk::kFetch>(t, w, kPanel, panel_step);
+      case 5:
+        return tiles_of<5, 2, Walk::kFetch>(t, w, kPanel, panel_step);
+      default:
+        return tiles_of<6, 2, Walk::kFetch>(t, w, kPanel, panel_step);
+    }
   }
 
   alignas(64) static constexpr float kNoBias[kMaxPanels * kPanel] = {};
@@ -279,6 +308,12 @@ struct Avx2Float {
       t.a_next = run.rows;
       t.y_next = run.rows * ldy;
     }
+    if (run.parts > 0) {
+      const auto step = kPanel * static_cast<int64_t>(sizeof(W));
+      t.soon_step = step / run.parts;
+      t.soon = reinterpret_cast<const char*>(w) + a.segment * (step + run.part * t.soon_step);
+      return fetching_tiles(run.rows, t, w);
+    }
     packed_tiles(run.rows, run.columns / 8, t, w);
   }
   // `count` tiles beside each other of w as it lies, K rows `ldw` apart, and of rows of a from
@@ -289,7 +324,7 @@ struct Avx2Float {
     F32Tiles t = finished(e, {a, &k, 1, K}, n, at, ldy);
     t.count = count;
     next_columns(e, panels * kPanel, panels * kPanel, &t);
-    tiles_with<true, false>(rows, 2 * panels, t, w, ldw, kPanel);
+    tiles_with<Walk::kDirect>(rows, 2 * panels, t, w, ldw, kPanel);
   }
 
   static F32Tiles finished(const Epilogue& e, const Segments<float>& a, int64_t n, int64_t at,
