@@ -290,14 +290,25 @@ struct FittedU8 {
     }
   }
 
+  // The rows of a group in the order of a transposed k: sums are widened by even and by odd words,
+  // and come out in order. The second: of a group of up to 16 rows, which takes half registers.
+  static constexpr uint8_t kOrder[2][kGroup] = {
+      {0, 8,  1, 9,  2, 10, 3, 11, 16, 24, 17, 25, 18, 26, 19, 27,
+       4, 12, 5, 13, 6, 14, 7, 15, 20, 28, 21, 29, 22, 30, 23, 31},
+      {0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15}};
+
   // Rows of segments to [ceil(rows / 32)][K][32]; what lies beyond `rows` repeats the last row.
   [[gnu::noinline]] static void transpose(const Segments<uint8_t>& a, int64_t rows, uint8_t* out) {
     const int64_t K = a.n_taps * a.segment;
     for (int64_t m = 0; m < rows; m += 16) {
-      uint8_t* to = out + m / kGroup * K * kGroup + m % kGroup;
+      const int64_t group = m / kGroup * kGroup;
+      const uint8_t* order = kOrder[rows - group > 16 ? 0 : 1] + m - group;
+      const uint8_t* from[16];
+      for (int64_t i = 0; i < 16; ++i) from[i] = a.rows[smaller(group + order[i], rows - 1)];
+      uint8_t* to = out + group * K + m - group;
       for (int t = 0; t < a.n_taps; ++t) {
         const uint8_t* x[16];
-        for (int64_t i = 0; i < 16; ++i) x[i] = a.rows[smaller(m + i, rows - 1)] + a.taps[t];
+        for (int64_t i = 0; i < 16; ++i) x[i] = from[i] + a.taps[t];
         for (int64_t k = 0; k < a.segment; k += 8, to += 8 * kGroup) {
           transpose_16x8(x, k, to, kGroup);
         }
@@ -305,23 +316,10 @@ struct FittedU8 {
     }
   }
 
-  PYRT_INLINE static Vector widen(__m128i words) {
-    return reinterpret_cast<Vector>(_mm256_cvtepi16_epi32(words));
-  }
-
-  // One chain: s16 sums of the rows of a group, interleaved as unpacking leaves them.
-  PYRT_INLINE static void sum_chain(const Chain& chain, const uint8_t* x, __m256i* s0,
-                                    __m256i* s1) {
-    *s0 = *s1 = _mm256_setzero_si256();
-#pragma GCC unroll 4
-    for (int i = 0; i < kChainEntries / 2; ++i) {
-      const __m256i x0 = _mm256_load_si256(reinterpret_cast<const __m256i*>(x + chain.at[2 * i]));
-      const __m256i x1 =
-          _mm256_load_si256(reinterpret_cast<const __m256i*>(x + chain.at[2 * i + 1]));
-      const __m256i w = _mm256_set1_epi32(chain.pairs[i]);
-      *s0 = _mm256_add_epi16(*s0, _mm256_maddubs_epi16(_mm256_unpacklo_epi8(x0, x1), w));
-      *s1 = _mm256_add_epi16(*s1, _mm256_maddubs_epi16(_mm256_unpackhi_epi8(x0, x1), w));
-    }
+  // Adds s16 sums of 16 rows, each widened.
+  PYRT_INLINE static void add_words(__m256i words, Vector* to) {
+    to[0] += reinterpret_cast<Vector>(_mm256_madd_epi16(words, _mm256_set1_epi32(1)));
+    to[1] += reinterpret_cast<Vector>(_mm256_srai_epi32(words, 16));
   }
 
   PYRT_INLINE static void begin_sums(const int32_t* base, int32_t* sums) {
@@ -339,14 +337,19 @@ struct FittedU8 {
                                            const int32_t* base, int32_t* sums) {
     begin_sums(base, sums);
     for (const Chain* chain = chains; chain < chains + count; ++chain) {
-      __m256i s0, s1;
-      sum_chain(*chain, x, &s0, &s1);
-      Vector rows[4] = {widen(_mm256_castsi256_si128(s0)), widen(_mm256_castsi256_si128(s1)),
-                        widen(_mm256_extracti128_si256(s0, 1)),
-                        widen(_mm256_extracti128_si256(s1, 1))};
+      __m256i s0 = _mm256_setzero_si256();
+      __m256i s1 = s0;
+#pragma GCC unroll 2
+      for (int i = 0; i < kChainEntries / 2; ++i) {
+        const __m256i x0 = load_256(x + chain->at[2 * i]);
+        const __m256i x1 = load_256(x + chain->at[2 * i + 1]);
+        const __m256i w = _mm256_set1_epi32(chain->pairs[i]);
+        s0 = _mm256_add_epi16(s0, _mm256_maddubs_epi16(_mm256_unpacklo_epi8(x0, x1), w));
+        s1 = _mm256_add_epi16(s1, _mm256_maddubs_epi16(_mm256_unpackhi_epi8(x0, x1), w));
+      }
       auto* to = reinterpret_cast<Vector*>(sums + chain->column * kGroup);
-#pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) to[i] += rows[i];
+      add_words(s0, to);
+      add_words(s1, to + 2);
     }
   }
 
@@ -364,11 +367,7 @@ struct FittedU8 {
         const __m256i both = _mm256_set_m128i(_mm_unpackhi_epi8(x0, x1), _mm_unpacklo_epi8(x0, x1));
         s = _mm256_add_epi16(s, _mm256_maddubs_epi16(both, _mm256_set1_epi32(chain->pairs[i])));
       }
-      const Vector rows[2] = {widen(_mm256_castsi256_si128(s)),
-                              widen(_mm256_extracti128_si256(s, 1))};
-      auto* to = reinterpret_cast<Vector*>(sums + chain->column * kGroup);
-#pragma GCC unroll 2
-      for (int i = 0; i < 2; ++i) to[i] += rows[i];
+      add_words(s, reinterpret_cast<Vector*>(sums + chain->column * kGroup));
     }
   }
 
