@@ -243,7 +243,7 @@ struct FittedU8 {
     using W = int8_t;
     static constexpr int kMr = V::kRows;
 
-    template <int kRows, int kVectors>
+    template <int kRows, int kVectors, bool kResidual>
     [[gnu::noinline]] static void quantized_tiles(const QuantizedTiles<uint8_t, int8_t>& t,
                                                   int64_t first, int64_t count) {
       Segments<uint8_t> a{t.rows + first, t.taps, static_cast<int>(t.n_taps), t.segment};
@@ -256,7 +256,7 @@ struct FittedU8 {
           for (int i = 0; i < kVectors; ++i) c[r][i] = V::load_sum(init + i * kLanes);
         }
         add_product<kKind, kRows, kVectors>(a, t.w, c);
-        t.template store<kRows, kVectors>(c, first);
+        t.template store<kResidual>(c, first);
       }
     }
   };

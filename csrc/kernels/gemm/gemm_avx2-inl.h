@@ -163,7 +163,7 @@ struct Avx2S8 : Avx2Words<int8_t> {
     return rows >= 3 && quantized_panel<Avx2S8>(e, a, rows, w, columns, n, at, ldy);
   }
 
-  template <int kRows, int kVectors>
+  template <int kRows, int kVectors, bool kResidual>
   [[gnu::noinline]] static void quantized_tiles(const QuantizedTiles<int16_t, int8_t>& t,
                                                 int64_t first, int64_t count) {
     const int16_t* const* a = t.rows + first;
@@ -196,7 +196,7 @@ struct Avx2S8 : Avx2Words<int8_t> {
           }
         }
       }
-      t.template store<kRows, kVectors>(c, first);
+      t.template store<kResidual>(c, first);
     }
   }
 };

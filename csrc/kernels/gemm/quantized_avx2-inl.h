@@ -4,8 +4,10 @@
 //
 // Isa (AVX2, see gemm-inl.h) adds
 //
-//   // Tiles of kRows rows and kVectors * 8 columns, from row `first` on.
-//   template <int kRows, int kVectors>
+//   // Tiles of kRows rows and kVectors * 8 columns, from row `first` on. Whether there is a
+//   residual
+//   // is decided outside: 5 % at K = 16.
+//   template <int kRows, int kVectors, bool kResidual>
 //   static void quantized_tiles(const QuantizedTiles<A, W>& t, int64_t first, int64_t count);
 #pragma once
 
@@ -156,14 +158,11 @@ struct QuantizedTiles {
   int64_t ldy;
 
   // kRows rows of accumulators to row m.
-  template <int kRows, int kVectors>
+  template <bool kResidual, int kRows, int kVectors>
   PYRT_INLINE void store(const S32x8 (&c)[kRows][kVectors], int64_t m) const {
     const int64_t at = m * ldy;
-    if (residual != nullptr) {
-      store_quantized_rows<kRows, kVectors, true>(c, panel, residual + at, y + at, ldy);
-    } else {
-      store_quantized_rows<kRows, kVectors, false>(c, panel, nullptr, y + at, ldy);
-    }
+    store_quantized_rows<kRows, kVectors, kResidual>(c, panel, kResidual ? residual + at : nullptr,
+                                                     y + at, ldy);
   }
 };
 
@@ -173,25 +172,25 @@ PYRT_INLINE const uint8_t* residual_at(const Epilogue& e, int64_t at) {
 }
 
 // Tiles of equal heights to one row.
-template <class Isa, int kVectors>
+template <class Isa, int kVectors, bool kResidual>
 void quantize_columns(const QuantizedTiles<typename Isa::A, typename Isa::W>& t, int64_t rows) {
   using Run = void (*)(const QuantizedTiles<typename Isa::A, typename Isa::W>&, int64_t, int64_t);
   const auto run_of = [](int64_t height) -> Run {
     switch (height) {
       case 1:
-        return Isa::template quantized_tiles<1, kVectors>;
+        return Isa::template quantized_tiles<1, kVectors, kResidual>;
       case 2:
-        return Isa::template quantized_tiles<2, kVectors>;
+        return Isa::template quantized_tiles<2, kVectors, kResidual>;
       case 3:
-        return Isa::template quantized_tiles<3, kVectors>;
+        return Isa::template quantized_tiles<3, kVectors, kResidual>;
       case 4:
-        return Isa::template quantized_tiles<4, kVectors>;
+        return Isa::template quantized_tiles<4, kVectors, kResidual>;
       default:
         break;
     }
     if constexpr (Isa::kMr == 6) {
-      return height == 5 ? Isa::template quantized_tiles<5, kVectors>
-                         : Isa::template quantized_tiles<6, kVectors>;
+      return height == 5 ? Isa::template quantized_tiles<5, kVectors, kResidual>
+                         : Isa::template quantized_tiles<6, kVectors, kResidual>;
     }
     return nullptr;
   };
@@ -204,10 +203,12 @@ void quantize_columns(const QuantizedTiles<typename Isa::A, typename Isa::W>& t,
 template <class Isa>
 void quantize_panel(const QuantizedTiles<typename Isa::A, typename Isa::W>& t, int64_t rows,
                     int64_t columns) {
-  if (columns == kPanel) {
-    quantize_columns<Isa, 2>(t, rows);
+  if (t.residual == nullptr) {
+    columns == kPanel ? quantize_columns<Isa, 2, false>(t, rows)
+                      : quantize_columns<Isa, 1, false>(t, rows);
   } else {
-    quantize_columns<Isa, 1>(t, rows);
+    columns == kPanel ? quantize_columns<Isa, 2, true>(t, rows)
+                      : quantize_columns<Isa, 1, true>(t, rows);
   }
 }
 
