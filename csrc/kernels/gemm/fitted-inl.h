@@ -20,7 +20,10 @@
 //
 // A chain is up to four entries of one column's excess whose positive parts sum to at most 128 and
 // negative parts to at least -128: by the proof above it, too, may be added up in s16. Its length
-// is fixed, so that loops over chains have no branch to mispredict.
+// is fixed, so that loops over chains have no branch to mispredict. A panel's chains are the first
+// of each column, then the second of each .., so that none waits for the sum of the one before.
+// Where half the columns have chains, the others get an empty one: then the first 16 begin all
+// sums.
 #pragma once
 
 #include "kernels/gemm/gemm-inl.h"
@@ -32,7 +35,8 @@ inline constexpr int kFitLimit = 128;  // of the sum of parts of one sign; 255 *
 inline constexpr int kFittedKr = 8;    // k of a step: two quads
 
 inline constexpr int kChainEntries = 4;
-inline constexpr int64_t kExcessRows = 32;  // of activations whose excess is multiplied together
+inline constexpr int64_t kChainColumns = 8;  // with chains, from which on every column gets one
+inline constexpr int64_t kExcessRows = 32;   // of activations whose excess is multiplied together
 
 struct Chain {
   int32_t at[kChainEntries];         // k * kExcessRows
@@ -151,17 +155,21 @@ void fit_column(const Weights& weights, int64_t K, int64_t n, FitCount* count, c
 template <int kSize, class Weights>
 FitCount count_columns(const Weights& weights, int64_t K, int64_t first, int64_t last) {
   FitCount count;
+  int64_t columns = 0;  // with chains
   for (int64_t n = first; n < last; ++n) {
+    const int64_t before = count.chains;
     fit_column<kSize>(
         weights, K, n, &count, [](int64_t, int32_t) {}, [](int64_t, int32_t, bool) {});
+    columns += count.chains > before ? 1 : 0;
   }
+  if (columns >= kChainColumns) count.chains += kPanel - columns;
   return count;
 }
 
 // Measured on Zen 3 at 3.25 GHz for a row of a panel: a k by kind, a chain (32 rows at once), and
 // what beginning and turning their sums costs.
 inline constexpr double kKindNs[] = {0.131, 0.16, 0.25};
-inline constexpr double kChainNs = 0.095;
+inline constexpr double kChainNs = 0.09;
 inline constexpr double kChainsNs = 1.6;
 
 // How a panel is best multiplied: columns [first, last).
@@ -245,16 +253,24 @@ int64_t excess_bytes(const Weights& weights, int64_t K, int64_t N) {
   return round_up(headers_bytes(N) + chains * static_cast<int64_t>(sizeof(Chain)), 64);
 }
 
-// Fits a packed panel of columns [first, last) and writes its chains: the first of each column,
-// then the second of each .., so that none waits for the sum of the one before. Returns how many.
+// Fits a packed panel of columns [first, last) and writes its chains. Returns how many.
 template <int kSize, class Weights>
 int32_t fit_panel(const Weights& weights, int64_t K, int64_t first, int64_t last, int8_t* panel,
                   Chain* chains) {
   int64_t counts[kPanel] = {};
-  int64_t used = 0;
+  int64_t used = 0, columns = 0;
   for (int64_t n = first; n < last; ++n) {
     counts[n - first] = count_columns<kSize>(weights, K, n, n + 1).chains;
     used += counts[n - first];
+    columns += counts[n - first] > 0 ? 1 : 0;
+  }
+  if (columns >= kChainColumns) {  // empty ones, until they are filled
+    for (int32_t i = 0; i < kPanel; ++i) {
+      chains[i] = {};
+      chains[i].column = i;
+      counts[i] = larger(1, counts[i]);
+    }
+    used += kPanel - columns;
   }
   const auto place = [&](int64_t column, int64_t ordinal) {
     int64_t before = 0;

@@ -316,59 +316,60 @@ struct FittedU8 {
     }
   }
 
-  // Adds s16 sums of 16 rows, each widened.
-  PYRT_INLINE static void add_words(__m256i words, Vector* to) {
-    to[0] += reinterpret_cast<Vector>(_mm256_madd_epi16(words, _mm256_set1_epi32(1)));
-    to[1] += reinterpret_cast<Vector>(_mm256_srai_epi32(words, 16));
+  // s16 sums of 16 rows, each widened, to `to`: added to what is there, or to the base.
+  template <bool kBegins>
+  PYRT_INLINE static void store_words(__m256i words, Vector base, Vector* to) {
+    to[0] = (kBegins ? base : to[0]) +
+            reinterpret_cast<Vector>(_mm256_madd_epi16(words, _mm256_set1_epi32(1)));
+    to[1] = (kBegins ? base : to[1]) + reinterpret_cast<Vector>(_mm256_srai_epi32(words, 16));
   }
 
-  PYRT_INLINE static void begin_sums(const int32_t* base, int32_t* sums) {
-    for (int n = 0; n < kPanel; ++n) {
-      auto* to = reinterpret_cast<Vector*>(sums + n * kGroup);
-      const Vector value = reinterpret_cast<Vector>(_mm256_set1_epi32(base[n]));
-#pragma GCC unroll 4
-      for (int64_t i = 0; i < kGroup / 8; ++i) to[i] = value;
+  // One chain times the 32 rows of a group at x [K][32], or times the first 16.
+  template <bool kBegins, bool kWhole>
+  PYRT_INLINE static void store_chain(const Chain& chain, const uint8_t* x, const int32_t* base,
+                                      int32_t* sums) {
+    __m256i s[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+#pragma GCC unroll 2
+    for (int i = 0; i < kChainEntries / 2; ++i) {
+      const uint8_t* x0 = x + chain.at[2 * i];
+      const uint8_t* x1 = x + chain.at[2 * i + 1];
+      const __m256i w = _mm256_set1_epi32(chain.pairs[i]);
+      if constexpr (kWhole) {
+        const __m256i low = _mm256_unpacklo_epi8(load_256(x0), load_256(x1));
+        const __m256i high = _mm256_unpackhi_epi8(load_256(x0), load_256(x1));
+        s[0] = _mm256_add_epi16(s[0], _mm256_maddubs_epi16(low, w));
+        s[1] = _mm256_add_epi16(s[1], _mm256_maddubs_epi16(high, w));
+      } else {
+        const __m128i half0 = _mm_load_si128(reinterpret_cast<const __m128i*>(x0));
+        const __m128i half1 = _mm_load_si128(reinterpret_cast<const __m128i*>(x1));
+        const __m256i both =
+            _mm256_set_m128i(_mm_unpackhi_epi8(half0, half1), _mm_unpacklo_epi8(half0, half1));
+        s[0] = _mm256_add_epi16(s[0], _mm256_maddubs_epi16(both, w));
+      }
     }
+    auto* to = reinterpret_cast<Vector*>(sums + chain.column * kGroup);
+    const auto begin = reinterpret_cast<Vector>(_mm256_set1_epi32(base[chain.column]));
+    store_words<kBegins>(s[0], begin, to);
+    if constexpr (kWhole) store_words<kBegins>(s[1], begin, to + 2);
   }
 
-  // sums[column][32] = base[column] + the excess of a panel times the rows of one group at x
-  // [K][32].
+  // sums[column][32] = base[column] + the excess of a panel times the rows of one group.
+  template <bool kWhole>
   [[gnu::noinline]] static void sum_excess(const Chain* chains, int64_t count, const uint8_t* x,
                                            const int32_t* base, int32_t* sums) {
-    begin_sums(base, sums);
-    for (const Chain* chain = chains; chain < chains + count; ++chain) {
-      __m256i s0 = _mm256_setzero_si256();
-      __m256i s1 = s0;
-#pragma GCC unroll 2
-      for (int i = 0; i < kChainEntries / 2; ++i) {
-        const __m256i x0 = load_256(x + chain->at[2 * i]);
-        const __m256i x1 = load_256(x + chain->at[2 * i + 1]);
-        const __m256i w = _mm256_set1_epi32(chain->pairs[i]);
-        s0 = _mm256_add_epi16(s0, _mm256_maddubs_epi16(_mm256_unpacklo_epi8(x0, x1), w));
-        s1 = _mm256_add_epi16(s1, _mm256_maddubs_epi16(_mm256_unpackhi_epi8(x0, x1), w));
+    const Chain* chain = chains;
+    const Chain* end = chains + count;
+    if (count >= kPanel && chains[kPanel - 1].column == kPanel - 1) {  // one of each column
+      for (; chain < chains + kPanel; ++chain) store_chain<true, kWhole>(*chain, x, base, sums);
+    } else {
+      for (int64_t n = 0; n < kPanel; ++n) {
+        const auto value = reinterpret_cast<Vector>(_mm256_set1_epi32(base[n]));
+        auto* to = reinterpret_cast<Vector*>(sums + n * kGroup);
+#pragma GCC unroll 4
+        for (int64_t i = 0; i < kGroup / 8; ++i) to[i] = value;
       }
-      auto* to = reinterpret_cast<Vector*>(sums + chain->column * kGroup);
-      add_words(s0, to);
-      add_words(s1, to + 2);
     }
-  }
-
-  // The same for the first 16 rows of a group.
-  [[gnu::noinline]] static void sum_excess_16(const Chain* chains, int64_t count, const uint8_t* x,
-                                              const int32_t* base, int32_t* sums) {
-    begin_sums(base, sums);
-    for (const Chain* chain = chains; chain < chains + count; ++chain) {
-      __m256i s = _mm256_setzero_si256();
-#pragma GCC unroll 2
-      for (int i = 0; i < kChainEntries / 2; ++i) {
-        const __m128i x0 = _mm_load_si128(reinterpret_cast<const __m128i*>(x + chain->at[2 * i]));
-        const __m128i x1 =
-            _mm_load_si128(reinterpret_cast<const __m128i*>(x + chain->at[2 * i + 1]));
-        const __m256i both = _mm256_set_m128i(_mm_unpackhi_epi8(x0, x1), _mm_unpacklo_epi8(x0, x1));
-        s = _mm256_add_epi16(s, _mm256_maddubs_epi16(both, _mm256_set1_epi32(chain->pairs[i])));
-      }
-      add_words(s, reinterpret_cast<Vector*>(sums + chain->column * kGroup));
-    }
+    for (; chain < end; ++chain) store_chain<false, kWhole>(*chain, x, base, sums);
   }
 
   // sums [16][32] to acc [32][16], the first `rows` rounded up to 8.
@@ -439,8 +440,9 @@ struct FittedU8 {
         init_step = kPanel;
         for (int64_t m = 0; m < rows; m += kGroup) {
           const int64_t height = smaller(kGroup, rows - m);
-          (height > 16 ? sum_excess : sum_excess_16)(chains + excess.first_chain, excess.chains,
-                                                     x + m * K, base, sums);
+          (height > 16 ? sum_excess<true> : sum_excess<false>)(chains + excess.first_chain,
+                                                               excess.chains, x + m * K, base,
+                                                               sums);
           turn_sums(sums, height, acc + m * kPanel);
         }
       }
