@@ -128,7 +128,7 @@ struct Avx2Float {
     const __m256 hi = _mm256_set1_ps(t.hi);
     const int64_t last_tap = t.taps[kTaps ? t.n_taps - 1 : 0];
     for (int64_t tile = t.count; tile > 0; --tile) {
-      // Sums begin with bias and residual, which leaves nothing but the bounds for the end.
+      // Sums begin with the bias; a residual is fetched now and added at the end.
       F32x8 c[kRows][kVectors];
 #pragma GCC unroll 8
       for (int i = 0; i < kVectors; ++i) {
@@ -137,14 +137,10 @@ struct Avx2Float {
       }
       if (residual != nullptr) {
         const float* row = residual;
-#pragma GCC unroll 6
         for (int r = 0; r < kRows; ++r, row += ldy) {
-#pragma GCC unroll 8
-          for (int i = 0; i < kVectors; ++i) {
-            c[r][i] += *reinterpret_cast<const F32x8u*>(row + 8 * i);
-          }
+#pragma GCC unroll 4
+          for (int i = 0; i < kVectors; i += 2) _mm_prefetch(row + 8 * i, _MM_HINT_T0);
         }
-        residual += t.y_next;
       }
       const float* x[kRows];
       const W* from = w;
@@ -168,6 +164,17 @@ struct Avx2Float {
         }
         add_products<kRows, kVectors, kDirect, kWalk != Walk::kFetch>(x, k, from, ahead, panel_step,
                                                                       c);
+      }
+      if (residual != nullptr) {
+        const float* row = residual;
+#pragma GCC unroll 6
+        for (int r = 0; r < kRows; ++r, row += ldy) {
+#pragma GCC unroll 8
+          for (int i = 0; i < kVectors; ++i) {
+            c[r][i] += *reinterpret_cast<const F32x8u*>(row + 8 * i);
+          }
+        }
+        residual += t.y_next;
       }
       // The operand order of max and min lets a NaN through, as clamp_real does.
       float* row = y;
