@@ -46,6 +46,7 @@ struct ConvGeometry {
 struct ConvBlocks {
   int64_t panels, n_blocks, m_blocks;
   int64_t line_blocks;  // of one output line; 0 where blocks run over lines
+  int64_t cut;          // rows are cut at multiples of it
   int64_t rows;         // the most of a block, as are:
   int64_t lines, columns;
 };
@@ -54,8 +55,8 @@ template <class Isa>
 struct ConvLines {
   using X = typename Isa::X;
   using A = typename Isa::A;
-  static constexpr int64_t kUnit = block_mr<Isa>();  // blocks are cut at multiples of it
-  static constexpr int64_t kLeastRows = row_unit<Isa>() > 1 ? 2 * kUnit : 4 * kUnit;
+  // Blocks are cut at multiples of it, but those of one unit evenly, for threads to share them.
+  static constexpr int64_t kUnit = block_mr<Isa>();
   static constexpr int64_t kBlockBytes = 160 * 1024;  // L2 has 256 KiB and more
   static constexpr int64_t kMostRows = 1536;          // 12 KiB of pointers
   static constexpr int64_t kWeightBytes = 256 * 1024;
@@ -149,21 +150,21 @@ struct ConvLines {
         b.panels * kPanel * g.K() * static_cast<int64_t>(sizeof(typename Isa::W));
     // Weights beyond L2 are split between tasks rather than read by each.
     if (weight_bytes <= kWeightBytes) {
-      most = smaller(most, larger(kLeastRows, ceil_div(M, smaller(8, wanted))));
+      const int64_t least = row_unit<Isa>() == 1 ? 4 : (M > 2 * kUnit ? 2 : 1);
+      most = smaller(most, larger(least * kUnit, ceil_div(M, smaller(8, wanted))));
     }
     const int64_t tiles = larger(1, most / kUnit);
+    b.cut = tiles == 1 ? Isa::kMr : kUnit;
     if (over_lines) {
-      const int64_t all = ceil_div(larger(1, M), kUnit);
-      b.m_blocks = ceil_div(all, tiles);
-      b.rows = ceil_div(all, b.m_blocks) * kUnit;
+      b.m_blocks = ceil_div(ceil_div(larger(1, M), kUnit), tiles);
+      b.rows = ceil_div(ceil_div(larger(1, M), b.cut), b.m_blocks) * b.cut;
       const int64_t touched = smaller(output_lines, (b.rows + g.OW - 2) / larger(1, g.OW) + 1);
       b.lines = most_lines(g, touched);
       b.columns = g.columns;
     } else {
-      const int64_t all = ceil_div(larger(1, g.OW), kUnit);
-      b.line_blocks = ceil_div(all, tiles);
+      b.line_blocks = ceil_div(ceil_div(larger(1, g.OW), kUnit), tiles);
       b.m_blocks = output_lines * b.line_blocks;
-      b.rows = ceil_div(all, b.line_blocks) * kUnit;
+      b.rows = ceil_div(ceil_div(larger(1, g.OW), b.cut), b.line_blocks) * b.cut;
       b.lines = g.reach_lines() + 1;
       b.columns = smaller(g.columns, (b.rows - 1) * g.stride_w + g.reach_w);
     }
@@ -220,9 +221,9 @@ struct ConvLines {
     if (g.M() == 0) return 0;
     const int64_t per_line = b.line_blocks == 0 ? b.m_blocks : b.line_blocks;
     const int64_t pixels = b.line_blocks == 0 ? g.M() : g.OW;
-    const int64_t tiles = ceil_div(pixels, kUnit);
-    const int64_t begin = part(tiles, per_line, i % per_line) * kUnit;
-    const int64_t end = smaller(pixels, part(tiles, per_line, i % per_line + 1) * kUnit);
+    const int64_t tiles = ceil_div(pixels, b.cut);
+    const int64_t begin = part(tiles, per_line, i % per_line) * b.cut;
+    const int64_t end = smaller(pixels, part(tiles, per_line, i % per_line + 1) * b.cut);
     *first = i / per_line * pixels + begin;
     return end - begin;
   }

@@ -28,7 +28,7 @@ namespace {
   const double by_weights = tiles * panels * steps * 2.2;
   const double groups = static_cast<double>(larger(kExcessRows, round_up(M, kExcessRows / 2)));
   double excess = groups * (fit.chains * kChainNs + fit.panels * kChainsNs);
-  if (fit.chains > 0) excess += groups * steps * 0.4;
+  if (fit.chains > 0) excess += groups * steps * 0.25;
   const double dense = by_macs > by_weights ? by_macs : by_weights;
   return tiles * panels * 11 + rows * static_cast<double>(K) * 0.03 + dense + excess;
 }
@@ -297,20 +297,66 @@ struct FittedU8 {
        4, 12, 5, 13, 6, 14, 7, 15, 20, 28, 21, 29, 22, 30, 23, 31},
       {0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15}};
 
+  // The last three steps of that network, for 16 rows in either half of the registers.
+  PYRT_INLINE static void interleave_32x8(const __m256i* from, uint8_t* out) {
+    __m256i v[8], u[8];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      u[2 * i] = _mm256_unpacklo_epi8(from[i], from[i + 4]);
+      u[2 * i + 1] = _mm256_unpackhi_epi8(from[i], from[i + 4]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      v[2 * i] = _mm256_unpacklo_epi8(u[i], u[i + 4]);
+      v[2 * i + 1] = _mm256_unpackhi_epi8(u[i], u[i + 4]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      _mm256_store_si256(reinterpret_cast<__m256i*>(out + 2 * i * kGroup),
+                         _mm256_unpacklo_epi8(v[i], v[i + 4]));
+      _mm256_store_si256(reinterpret_cast<__m256i*>(out + (2 * i + 1) * kGroup),
+                         _mm256_unpackhi_epi8(v[i], v[i + 4]));
+    }
+  }
+  // x[0..32) + 0..15 to out[16] rows of 32 bytes.
+  PYRT_INLINE static void transpose_32x16(const uint8_t* const* x, int64_t at, uint8_t* out) {
+    __m256i first[8];
+    alignas(32) __m256i second[8];  // over memory: the first need the registers
+    const auto load = [&](int i) {
+      const auto* low = reinterpret_cast<const __m128i*>(x[i] + at);
+      const auto* high = reinterpret_cast<const __m128i*>(x[i + 16] + at);
+      return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(low)),
+                                     _mm_loadu_si128(high), 1);
+    };
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) {
+      const __m256i a = load(i);
+      const __m256i b = load(i + 8);
+      first[i] = _mm256_unpacklo_epi8(a, b);
+      second[i] = _mm256_unpackhi_epi8(a, b);
+    }
+    interleave_32x8(first, out);
+    interleave_32x8(second, out + 8 * kGroup);
+  }
+
   // Rows of segments to [ceil(rows / 32)][K][32]; what lies beyond `rows` repeats the last row.
   [[gnu::noinline]] static void transpose(const Segments<uint8_t>& a, int64_t rows, uint8_t* out) {
-    const int64_t K = a.n_taps * a.segment;
-    for (int64_t m = 0; m < rows; m += 16) {
-      const int64_t group = m / kGroup * kGroup;
-      const uint8_t* order = kOrder[rows - group > 16 ? 0 : 1] + m - group;
-      const uint8_t* from[16];
-      for (int64_t i = 0; i < 16; ++i) from[i] = a.rows[smaller(group + order[i], rows - 1)];
-      uint8_t* to = out + group * K + m - group;
+    for (int64_t group = 0; group < rows; group += kGroup) {
+      const bool whole = rows - group > 16;
+      const uint8_t* from[kGroup];
+      for (int64_t i = 0; i < kGroup; ++i) {
+        from[i] = a.rows[smaller(group + kOrder[whole ? 0 : 1][i], rows - 1)];
+      }
       for (int t = 0; t < a.n_taps; ++t) {
-        const uint8_t* x[16];
-        for (int64_t i = 0; i < 16; ++i) x[i] = from[i] + a.taps[t];
-        for (int64_t k = 0; k < a.segment; k += 8, to += 8 * kGroup) {
-          transpose_16x8(x, k, to, kGroup);
+        const uint8_t* x[kGroup];
+        for (int64_t i = 0; i < kGroup; ++i) x[i] = from[i] + a.taps[t];
+        int64_t k = 0;
+        for (; whole && k + 16 <= a.segment; k += 16, out += 16 * kGroup) {
+          transpose_32x16(x, k, out);
+        }
+        for (; k < a.segment; k += 8, out += 8 * kGroup) {
+          transpose_16x8(x, k, out, kGroup);
+          if (whole) transpose_16x8(x + 16, k, out + 16, kGroup);
         }
       }
     }
