@@ -133,9 +133,16 @@ struct ConvLines {
     const int64_t halo = p.kernel_h - lines_each;
     const int64_t fit = (kBlockBytes / line_bytes / p.kernel_d - halo) / lines_each;
     const bool over_lines = output_lines > 1 && fit >= 2;
+    // Blocks of few lines that begin inside one share more of the prepared lines with their
+    // neighbours. Not where a panel would not stay in L2 beside them, nor with fitted weights,
+    // whose rows are cut at multiples of kUnit.
+    const bool whole_lines =
+        over_lines && g.OW > 0 && !g.in_place && sizeof(A) == sizeof(float) &&
+        kPanel * g.K() * static_cast<int64_t>(sizeof(typename Isa::W)) <= kBlockBytes;
     int64_t most;  // rows of a block
     if (over_lines) {
-      most = (fit - 1) * g.OW;  // a run that begins inside a line touches one more
+      // A run that begins inside a line touches one more.
+      most = (whole_lines ? fit : fit - 1) * g.OW;
     } else {
       const int64_t columns = kBlockBytes / larger(1, p.kernel_d * p.kernel_h * pixel_bytes);
       most = smaller((columns - g.reach_w) / columns_each + 1, g.OW);
@@ -153,12 +160,15 @@ struct ConvLines {
       const int64_t least = row_unit<Isa>() == 1 ? 4 : (M > 2 * kUnit ? 2 : 1);
       most = smaller(most, larger(least * kUnit, ceil_div(M, smaller(8, wanted))));
     }
-    const int64_t tiles = larger(1, most / kUnit);
-    b.cut = tiles == 1 ? Isa::kMr : kUnit;
+    const bool whole = whole_lines && most >= g.OW && most <= 8 * g.OW;
+    const int64_t unit = whole ? g.OW : kUnit;
+    const int64_t tiles = larger(1, most / unit);
+    b.cut = !whole && tiles == 1 ? Isa::kMr : unit;
     if (over_lines) {
-      b.m_blocks = ceil_div(ceil_div(larger(1, M), kUnit), tiles);
+      b.m_blocks = ceil_div(ceil_div(larger(1, M), unit), tiles);
       b.rows = ceil_div(ceil_div(larger(1, M), b.cut), b.m_blocks) * b.cut;
-      const int64_t touched = smaller(output_lines, (b.rows + g.OW - 2) / larger(1, g.OW) + 1);
+      const int64_t touched =
+          whole ? b.rows / g.OW : smaller(output_lines, (b.rows + g.OW - 2) / larger(1, g.OW) + 1);
       b.lines = most_lines(g, touched);
       b.columns = g.columns;
     } else {
