@@ -8,14 +8,12 @@
 // Taps outside the image point to a row of x_zero_point, so that kernels see the same number of
 // taps everywhere.
 //
-// Packed, for blocks of 16 channels; the last block starts at C - 16 (its first channels are
-// computed twice, to the same values) or, if C < 16, is padded with zeros:
+// f32 kernels multiply straight from the image and leave out taps outside it
+// (depthwise_f32-inl.h); int8 kernels widen lines of the image first, pairs of taps side by side
+// (depthwise_s8-inl.h). Both take several output channels per input channel too.
 //
-//   f32  [block, tap, 16]
-//   s8   column sums [block, 16] s32, then [block, tap pair, 2, 16] s16: pairs (w[c, t], w[c, t+1])
-//   in the channel order
-//        that unpacking two vectors of s16 gives, c = 0-3 and 8-11, then 4-7 and 12-15. An odd last
-//        tap is paired with 0.
+// Packed in blocks of 16 output channels; the last block starts at O - 16 (its first channels are
+// computed twice, to the same values) or, if O < 16, is padded with zeros.
 //
 // Exactness as conv.
 #pragma once
@@ -25,17 +23,15 @@
 namespace pyrt {
 
 inline constexpr int64_t kDepthwiseBlock = 16;
-inline constexpr int64_t kDepthwisePixels = 8;  // output pixels whose taps are looked up together
 
-PYRT_INLINE int64_t depthwise_blocks(int64_t C) {
-  return (C + kDepthwiseBlock - 1) / kDepthwiseBlock;
+PYRT_INLINE int64_t depthwise_blocks(int64_t O) {
+  return (O + kDepthwiseBlock - 1) / kDepthwiseBlock;
 }
 
-// First channel of a block.
-PYRT_INLINE int64_t depthwise_channel(int64_t C, int64_t block) {
-  const int64_t c = block * kDepthwiseBlock;
-  if (c + kDepthwiseBlock <= C || C < kDepthwiseBlock) return c;
-  return C - kDepthwiseBlock;
+// First channel of a block of `width` channels.
+PYRT_INLINE int64_t depthwise_channel(int64_t O, int64_t width, int64_t block) {
+  const int64_t c = block * width;
+  return c + width <= O || O < width ? c : O - width;
 }
 
 }  // namespace pyrt

@@ -1,52 +1,148 @@
 // Depthwise conv rows for AVX2.
 #include "kernels/common/epilogue_avx2-inl.h"
-#include "kernels/depthwise/depthwise-inl.h"
+#include "kernels/common/lanes-inl.h"
+#include "kernels/depthwise/depthwise_f32-inl.h"
+#include "kernels/depthwise/depthwise_s8-inl.h"
 
 namespace pyrt {
 namespace {
 
-// Two taps at a time: both vectors of 16 channels widened, interleaved, and multiplied and added by
-// vpmaddwd.
-struct DepthwiseS8 {
-  using X = int8_t;
-  using W = int16_t;
-  using Acc = int32_t;
-  static constexpr int kTapStep = 2;
+PYRT_INLINE Int8 load_pairs(const int16_t* from) {
+  Int8 v;
+  __builtin_memcpy(&v, from, sizeof(v));
+  return v;
+}
+PYRT_INLINE Int8 multiply_pairs(Int8 x, Int8 w) {
+  return reinterpret_cast<Int8>(
+      _mm256_madd_epi16(reinterpret_cast<__m256i>(x), reinterpret_cast<__m256i>(w)));
+}
+PYRT_INLINE void store_sums(int32_t* to, Int8 v) { __builtin_memcpy(to, &v, sizeof(v)); }
 
-  static int64_t packed_tap(int64_t t, int64_t c) {
-    const int64_t half = c / 4 % 2;  // unpacklo takes channels 0-3 of each 8, unpackhi 4-7
-    const int64_t lane = c / 8 * 4 + c % 4;
-    return (t / 2 * 2 + half) * 16 + lane * 2 + t % 2;
+// Three columns of two pairs with the weights in registers; kStride is 1 or 2. Each line element is
+// loaded once: an output pixel begins when its first column passes and is stored with its third.
+template <int kStride>
+[[gnu::noinline]] void slide_3(const PairLines* lines, int64_t rows, const int16_t* w, int64_t n,
+                               int32_t* acc) {
+  const Int8 a0 = load_pairs(w), a1 = load_pairs(w + 16), a2 = load_pairs(w + 32);
+  const Int8 b0 = load_pairs(w + 48), b1 = load_pairs(w + 64), b2 = load_pairs(w + 80);
+  for (; rows > 0; --rows, ++lines) {
+    const int16_t* a = lines->row[0];
+    const int16_t* b = lines->row[1];
+    Int8 x = load_pairs(a), y = load_pairs(b);
+    Int8 sum = multiply_pairs(x, a0) + multiply_pairs(y, b0);  // of the pixel that is stored next
+    x = load_pairs(a + kPairElements);
+    y = load_pairs(b + kPairElements);
+    sum += multiply_pairs(x, a1) + multiply_pairs(y, b1);
+    Int8 next = multiply_pairs(x, a0) + multiply_pairs(y, b0);  // stride 1: of the one after
+    a += 2 * kPairElements;
+    b += 2 * kPairElements;
+    for (const int32_t* end = acc + n * kDepthwiseBlock;;) {
+      x = load_pairs(a);
+      y = load_pairs(b);
+      store_sums(acc, sum + multiply_pairs(x, a2) + multiply_pairs(y, b2));
+      acc += kDepthwiseBlock;
+      if (acc == end) break;  // before a column that the line may not have
+      if constexpr (kStride == 1) {
+        sum = next + multiply_pairs(x, a1) + multiply_pairs(y, b1);
+        next = multiply_pairs(x, a0) + multiply_pairs(y, b0);
+      } else {
+        sum = multiply_pairs(x, a0) + multiply_pairs(y, b0);
+        x = load_pairs(a + kPairElements);
+        y = load_pairs(b + kPairElements);
+        sum += multiply_pairs(x, a1) + multiply_pairs(y, b1);
+      }
+      a += kStride * kPairElements;
+      b += kStride * kPairElements;
+    }
   }
+}
 
-  template <int kPixels>
-  static void accumulate(const int8_t* const* taps, int64_t count, int64_t c, const int16_t* w,
-                         int32_t* acc) {
-    __m256i low[kPixels];
-    __m256i high[kPixels];
-    for (int m = 0; m < kPixels; ++m) low[m] = high[m] = _mm256_setzero_si256();
-    for (int64_t t = 0; t < count; t += 2, w += 32) {
-      const __m256i w_low = _mm256_load_si256(reinterpret_cast<const __m256i*>(w));
-      const __m256i w_high = _mm256_load_si256(reinterpret_cast<const __m256i*>(w) + 1);
-#pragma GCC unroll 2
-      for (int m = 0; m < kPixels; ++m) {
-        const int8_t* const* tap = taps + m * count + t;
-        const __m256i a =
-            _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(tap[0] + c)));
-        const __m256i b =
-            _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(tap[1] + c)));
-        const __m256i ab_low = _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), w_low);
-        const __m256i ab_high = _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), w_high);
-        low[m] = _mm256_add_epi32(low[m], ab_low);
-        high[m] = _mm256_add_epi32(high[m], ab_high);
+// Any kernel, strides and dilation: kPixels neighbouring pixels share the loads of the weights.
+template <int kPixels>
+[[gnu::noinline]] void multiply_tile(const PairLines& lines, int64_t at, const int16_t* w,
+                                     int32_t* acc) {
+  Int8 sum[kPixels] = {};
+  for (int64_t j = 0; j < lines.rows; ++j) {
+    const int16_t* x = lines.row[j] + at;
+    for (int64_t i = 0; i < lines.columns; ++i, w += kDepthwiseBlock, x += lines.column_step) {
+      const Int8 pair = load_pairs(w);
+      const int16_t* pixel = x;
+#pragma GCC unroll 8
+      for (int m = 0; m < kPixels; ++m, pixel += lines.pixel_step) {
+        sum[m] += multiply_pairs(load_pairs(pixel), pair);
       }
     }
-    auto* out = reinterpret_cast<__m256i*>(acc);
-    for (int m = 0; m < kPixels; ++m) {
-      _mm256_store_si256(out + 2 * m, _mm256_permute2x128_si256(low[m], high[m], 0x20));
-      _mm256_store_si256(out + 2 * m + 1, _mm256_permute2x128_si256(low[m], high[m], 0x31));
+  }
+#pragma GCC unroll 8
+  for (int m = 0; m < kPixels; ++m) store_sums(acc + m * kDepthwiseBlock, sum[m]);
+}
+
+struct DepthwiseS8 {
+  static void widen(int16_t* line, const int8_t* a, const int8_t* b, int64_t a_step, int64_t b_step,
+                    int64_t n, const uint8_t* shuffle) {
+    if (shuffle == nullptr) {
+      widen_pixels<false>(line, a, b, a_step, b_step, n, _mm256_setzero_si256());
+    } else {
+      widen_pixels<true>(line, a, b, a_step, b_step, n, load_twice(shuffle));
     }
   }
+
+  PYRT_INLINE static __m256i load_twice(const void* from) {
+    __m128i v;
+    __builtin_memcpy(&v, from, sizeof(v));
+    return _mm256_broadcastsi128_si256(v);
+  }
+
+  template <bool kShuffle>
+  PYRT_INLINE static void widen_pixels(int16_t* line, const int8_t* a, const int8_t* b,
+                                       int64_t a_step, int64_t b_step, int64_t n, __m256i order) {
+    // Bytes 0-7 of a lane to s16 in the lower, 8-15 in the upper; both lanes hold the same.
+    const __m256i spread =
+        _mm256_setr_epi8(0, -1, 1, -1, 2, -1, 3, -1, 4, -1, 5, -1, 6, -1, 7, -1, 8, -1, 9, -1, 10,
+                         -1, 11, -1, 12, -1, 13, -1, 14, -1, 15, -1);
+    const __m256i offset = _mm256_set1_epi8(-128);
+    for (int64_t i = 0; i < n; ++i, a += a_step, b += b_step, line += kPairElements) {
+      __m256i x = load_twice(a), y = load_twice(b);
+      if constexpr (kShuffle) {
+        x = _mm256_shuffle_epi8(x, order);
+        y = _mm256_shuffle_epi8(y, order);
+      }
+      x = _mm256_xor_si256(x, offset);
+      y = _mm256_xor_si256(y, offset);
+      auto* to = reinterpret_cast<__m256i*>(line);
+      _mm256_store_si256(to, _mm256_shuffle_epi8(_mm256_unpacklo_epi8(x, y), spread));
+      _mm256_store_si256(to + 1, _mm256_shuffle_epi8(_mm256_unpackhi_epi8(x, y), spread));
+    }
+  }
+
+  static void multiply(const PairLines* lines, int64_t rows, const int16_t* w, int64_t n,
+                       int32_t* acc) {
+    const PairLines& first = lines[0];
+    if (first.rows == 2 && first.columns == 3 && first.column_step == kPairElements) {
+      if (first.pixel_step == kPairElements) return slide_3<1>(lines, rows, w, n, acc);
+      if (first.pixel_step == 2 * kPairElements) return slide_3<2>(lines, rows, w, n, acc);
+    }
+    for (int64_t y = 0; y < rows; ++y) {
+      multiply_row(lines[y], w, n, acc + y * n * kDepthwiseBlock);
+    }
+  }
+
+  static void multiply_row(const PairLines& lines, const int16_t* w, int64_t n, int32_t* acc) {
+    int64_t i = 0;
+    for (; i + kTile <= n; i += kTile) {
+      multiply_tile<kTile>(lines, i * lines.pixel_step, w, acc + i * kDepthwiseBlock);
+    }
+    if (i == n) return;
+    if (n >= kTile) {  // the last tile overlaps the one before, to the same sums
+      i = n - kTile;
+      multiply_tile<kTile>(lines, i * lines.pixel_step, w, acc + i * kDepthwiseBlock);
+      return;
+    }
+    for (; i < n; ++i) {
+      multiply_tile<1>(lines, i * lines.pixel_step, w, acc + i * kDepthwiseBlock);
+    }
+  }
+  static constexpr int kTile = 7;  // images tend to be 7, 14, 28, 56 or 112 wide
 
   static void finish(const Epilogue& e, const int32_t* acc, int ldacc, int rows, int columns,
                      int64_t n, int64_t at, int64_t ldy) {
@@ -54,34 +150,65 @@ struct DepthwiseS8 {
   }
 };
 
-struct DepthwiseF32 {
-  using X = float;
-  using W = float;
-  using Acc = float;
-  static constexpr int kTapStep = 1;
-
-  static int64_t packed_tap(int64_t t, int64_t c) { return t * 16 + c; }
-
-  template <int kPixels>
-  static void accumulate(const float* const* taps, int64_t count, int64_t c, const float* w,
-                         float* acc) {
-    __m256 low[kPixels];
-    __m256 high[kPixels];
-    for (int m = 0; m < kPixels; ++m) low[m] = high[m] = _mm256_setzero_ps();
-    for (int64_t t = 0; t < count; ++t, w += 16) {
-      const __m256 w_low = _mm256_load_ps(w);
-      const __m256 w_high = _mm256_load_ps(w + 8);
+// 14 accumulators and the weights of a tap fill the registers; the image is multiplied from memory.
+template <int kPixels, int kVectors>
+[[gnu::noinline]] void add_taps(const DepthwiseTile& t) {
+  // One by one: loading what was just stored in parts as a whole would stall.
+  const int64_t pixel_step = t.pixel_step, column_step = t.column_step, ldy = t.ldy;
+  float* y = t.y;
+  Float8 sum[kPixels][kVectors];
 #pragma GCC unroll 2
+  for (int v = 0; v < kVectors; ++v) {
+#pragma GCC unroll 8
+    for (int m = 0; m < kPixels; ++m) sum[m][v] = load<Float8>(t.bias + 8 * v);
+  }
+  const float* row = t.x;
+  const float* w_row = t.w;
+#pragma GCC unroll 8
+  for (int m = 0; m < kPixels; ++m) _mm_prefetch(t.next + m * pixel_step, _MM_HINT_T0);
+  for (int64_t r = t.rows; r > 0; --r, row += t.row_step, w_row += t.w_row_step) {
+    const float* x = row;
+    const float* w = w_row;
+    for (int64_t q = t.columns; q > 0; --q, x += column_step, w += 8 * kVectors) {
+      Float8 tap[kVectors];
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) tap[v] = load<Float8>(w + 8 * v);
+#pragma GCC unroll 8
       for (int m = 0; m < kPixels; ++m) {
-        const float* x = taps[m * count + t] + c;
-        low[m] = _mm256_fmadd_ps(_mm256_loadu_ps(x), w_low, low[m]);
-        high[m] = _mm256_fmadd_ps(_mm256_loadu_ps(x + 8), w_high, high[m]);
+#pragma GCC unroll 2
+        for (int v = 0; v < kVectors; ++v) {
+          const __m256 pixel = _mm256_loadu_ps(x + m * pixel_step + 8 * v);
+          sum[m][v] = reinterpret_cast<Float8>(_mm256_fmadd_ps(
+              pixel, reinterpret_cast<__m256>(tap[v]), reinterpret_cast<__m256>(sum[m][v])));
+        }
       }
     }
-    for (int m = 0; m < kPixels; ++m) {
-      _mm256_store_ps(acc + 16 * m, low[m]);
-      _mm256_store_ps(acc + 16 * m + 8, high[m]);
+  }
+  // The operand order of max and min lets a NaN through, as clamp_real does.
+  const __m256 lo = _mm256_set1_ps(t.lo);
+  const __m256 hi = _mm256_set1_ps(t.hi);
+#pragma GCC unroll 8
+  for (int m = 0; m < kPixels; ++m) {
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) {
+      const __m256 raised = _mm256_max_ps(lo, reinterpret_cast<__m256>(sum[m][v]));
+      _mm256_storeu_ps(y + m * ldy + 8 * v, _mm256_min_ps(hi, raised));
     }
+  }
+}
+
+struct DepthwiseF32 {
+  static constexpr int64_t kPixels = 7;  // images tend to be 7, 14, 28, 56 or 112 wide
+
+  static void tile(int pixels, int vectors, const DepthwiseTile& t) {
+    using Kernel = void (*)(const DepthwiseTile&);
+    static constexpr Kernel kKernels[kPixels][2] = {
+        {add_taps<1, 1>, add_taps<1, 2>}, {add_taps<2, 1>, add_taps<2, 2>},
+        {add_taps<3, 1>, add_taps<3, 2>}, {add_taps<4, 1>, add_taps<4, 2>},
+        {add_taps<5, 1>, add_taps<5, 2>}, {add_taps<6, 1>, add_taps<6, 2>},
+        {add_taps<7, 1>, add_taps<7, 2>},
+    };
+    kKernels[pixels - 1][vectors - 1](t);
   }
 
   static void finish(const Epilogue& e, const float* acc, int ldacc, int rows, int columns,
@@ -90,32 +217,44 @@ struct DepthwiseF32 {
   }
 };
 
-// Multiply-adds a nanosecond on Zen 3 (8-9 a cycle at 3.4 GHz), looking up one tap, and the
-// epilogue of 16 channels.
-constexpr double kMacsPerNs = 28;
-constexpr double kTapNs = 0.8;
-constexpr double kFinishNs = 6;
+// Nanoseconds on Zen 3 at 3.2 GHz. f32, for 8 channels of a pixel: a tap, and the rest; where the
+// image is copied first, an element.
 constexpr double kCallNs = 60;
-
-double cost_ns(const Problem& problem) {
+double cost_f32(const Problem& problem) {
+  constexpr double kTapNs = 0.25, kPixelNs = 0.8, kCopyNs = 0.5;
+  using Rows = DepthwiseF32Rows<DepthwiseF32>;
   const auto& p = problem.as<ConvParams>();
-  const double pixels = static_cast<double>(p.B * p.OH * p.OW);
-  const double taps = static_cast<double>(p.kernel_h * p.kernel_w);
-  const double blocks = static_cast<double>(depthwise_blocks(p.C));
-  return kCallNs + pixels * (blocks * (16 * taps / kMacsPerNs + kFinishNs) + taps * kTapNs);
+  const double vectors = static_cast<double>(Rows::blocks(p) * Rows::width(p) / 8);
+  const double taps = static_cast<double>(Rows::taps(p));
+  const double copy = Rows::copies(p) ? 8 * taps * kCopyNs : 0;
+  return kCallNs +
+         static_cast<double>(p.B * p.OH * p.OW) * vectors * (kPixelNs + taps * kTapNs + copy);
 }
 
-template <class Isa>
-constexpr Row row(const char* name, Exactness exactness, const char* packing) {
-  using Rows = DepthwiseRows<Isa>;
+// int8, for a block of 16 channels: multiplying a pair of taps, the epilogue of a pixel, a pixel of
+// a pair line, and starting a row. Below 16 channels pair lines are copied byte by byte.
+double cost_s8(const Problem& problem) {
+  constexpr double kPairNs = 0.55, kFinishNs = 1.3, kWidenNs = 1.3, kCopyNs = 6, kRowNs = 20;
+  const auto& p = problem.as<ConvParams>();
+  const auto s = DepthwiseS8Rows<DepthwiseS8>::shape_of(p);
+  const double pairs = static_cast<double>(s.pair_rows * s.pair_columns);
+  const double widened = static_cast<double>((p.stride_h > 2 ? s.pair_rows : 1) * s.span);
+  const double row = kRowNs + static_cast<double>(s.tile) * (kFinishNs + kPairNs * pairs) +
+                     widened * (p.C < kDepthwiseBlock ? kCopyNs : kWidenNs);
+  return kCallNs + static_cast<double>(p.B * p.OH * s.tiles * s.blocks) * row;
+}
+
+template <class Rows>
+constexpr Row row(const char* name, Exactness exactness, const char* packing, uint16_t mr,
+                  uint16_t kr, double (*cost_ns)(const Problem&)) {
   return {.name = name,
           .family = "conv",
           .exactness = exactness,
           .features = kPresetAvx2,
           .forms = FormRule::kChannelsLast,
-          .mr = 1,
+          .mr = mr,
           .nr = 16,
-          .kr = Isa::kTapStep,
+          .kr = kr,
           .supports = Rows::supports,
           .cost_ns = cost_ns,
           .packing = packing,
@@ -127,10 +266,10 @@ constexpr Row row(const char* name, Exactness exactness, const char* packing) {
 }
 
 constexpr Row kRows[] = {
-    row<DepthwiseF32>("conv_depthwise_f32_f32_f32_1x16x1_avx2", Exactness::kFast,
-                      "depthwise_f32_nr16"),
-    row<DepthwiseS8>("conv_depthwise_s8_s8_s32_1x16x2_avx2", Exactness::kExact,
-                     "depthwise_s8_nr16kr2"),
+    row<DepthwiseF32Rows<DepthwiseF32>>("conv_depthwise_f32_f32_f32_7x16x1_avx2", Exactness::kFast,
+                                        "depthwise_f32_nr16", 7, 1, cost_f32),
+    row<DepthwiseS8Rows<DepthwiseS8>>("conv_depthwise_s8_s8_s32_7x16x2_avx2", Exactness::kExact,
+                                      "depthwise_s8_pairs_nr16", 7, 2, cost_s8),
 };
 
 }  // namespace
