@@ -245,13 +245,14 @@ double cost_s8(const Problem& problem) {
 }
 
 template <class Rows>
-constexpr Row row(const char* name, Exactness exactness, const char* packing, uint16_t mr,
-                  uint16_t kr, double (*cost_ns)(const Problem&)) {
+constexpr Row row(const char* name, Exactness exactness, Offset offset, const char* packing,
+                  uint16_t mr, uint16_t kr, double (*cost_ns)(const Problem&)) {
   return {.name = name,
           .family = "conv",
           .exactness = exactness,
           .features = kPresetAvx2,
           .forms = FormRule::kChannelsLast,
+          .offset = offset,
           .mr = mr,
           .nr = 16,
           .kr = kr,
@@ -267,9 +268,9 @@ constexpr Row row(const char* name, Exactness exactness, const char* packing, ui
 
 constexpr Row kRows[] = {
     row<DepthwiseF32Rows<DepthwiseF32>>("conv_depthwise_f32_f32_f32_7x16x1_avx2", Exactness::kFast,
-                                        "depthwise_f32_nr16", 7, 1, cost_f32),
+                                        Offset::kNever, "depthwise_f32_nr16", 7, 1, cost_f32),
     row<DepthwiseS8Rows<DepthwiseS8>>("conv_depthwise_s8_s8_s32_7x16x2_avx2", Exactness::kExact,
-                                      "depthwise_s8_pairs_nr16", 7, 2, cost_s8),
+                                      Offset::kGives, "depthwise_s8_pairs_nr16", 7, 2, cost_s8),
 };
 
 }  // namespace
