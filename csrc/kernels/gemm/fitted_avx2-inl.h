@@ -127,21 +127,20 @@ struct FittedU8 {
     }
   }
 
-  // The same where only pairs of products may be added in s16.
+  // The same where only pairs of products may be added in s16, four at a time: g++ 12 spills two
+  // such steps at once.
   template <int kRows, int kVectors>
   PYRT_INLINE static void add_pairs_step(const uint8_t* (&x)[kRows], int64_t k, const int8_t* w,
                                          Bytes ones, Sum (&c)[kRows][kVectors]) {
-    for (int64_t half = 0; half < kKr; half += 4, w += 4 * kPanel) {
-      Bytes four[kVectors];
+    Bytes four[kVectors];
 #pragma GCC unroll 2
-      for (int i = 0; i < kVectors; ++i) four[i] = V::load(w + i * kLanes * 4);
+    for (int i = 0; i < kVectors; ++i) four[i] = V::load(w + i * kLanes * 4);
 #pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) {
-        const Bytes a = broadcast(x[r] + k + half);
+    for (int r = 0; r < kRows; ++r) {
+      const Bytes a = broadcast(x[r] + k);
 #pragma GCC unroll 2
-        for (int i = 0; i < kVectors; ++i) {
-          c[r][i] = V::add_pairs(c[r][i], V::products(a, four[i]), ones);
-        }
+      for (int i = 0; i < kVectors; ++i) {
+        c[r][i] = V::add_pairs(c[r][i], V::products(a, four[i]), ones);
       }
     }
   }
@@ -177,7 +176,7 @@ struct FittedU8 {
     for (int t = 0; t < a.n_taps; ++t) {
       const uint8_t* x[kRows];
       for (int r = 0; r < kRows; ++r) x[r] = a.rows[r] + a.taps[t];
-      constexpr int kStep = kKind == PanelKind::kWide ? 4 : kKr;
+      constexpr int kStep = kKind == PanelKind::kFours ? kKr : 4;
       for (int64_t k = 0; k < a.segment; k += kStep, w += kStep * kPanel) {
         if constexpr (kKind == PanelKind::kWide) {
           add_wide<kRows, kVectors>(x, k, w, c);
