@@ -164,8 +164,6 @@ template <int kPixels, int kVectors>
   }
   const float* row = t.x;
   const float* w_row = t.w;
-#pragma GCC unroll 8
-  for (int m = 0; m < kPixels; ++m) _mm_prefetch(t.next + m * pixel_step, _MM_HINT_T0);
   for (int64_t r = t.rows; r > 0; --r, row += t.row_step, w_row += t.w_row_step) {
     const float* x = row;
     const float* w = w_row;

@@ -42,7 +42,6 @@ struct DepthwiseTile {
   int64_t ldy;
   const float* bias;  // [width]
   float lo, hi;
-  const float* next;  // where the image goes on below, which tiles of the next row want soon
 };
 
 template <class Isa>
@@ -158,6 +157,14 @@ struct DepthwiseF32Rows {
     }
   }
 
+  // What the same tile of the next row of output will read first: processors do not foresee it.
+  static void fetch_below(const ConvParams& p, const DepthwiseTile& t, int64_t span) {
+    const float* row = t.x + t.rows * t.row_step;
+    for (int64_t r = 0; r < p.stride_h; ++r, row += p.W * p.C) {
+      for (int64_t i = 0; i < span; ++i) __builtin_prefetch(row + i * p.C);
+    }
+  }
+
   // Blocks [first, last) of some pixels.
   static void run_pixels(const Context& c, const Pixels& pixels, int64_t image, int64_t first,
                          int64_t last) {
@@ -183,13 +190,14 @@ struct DepthwiseF32Rows {
     t.lo = c.apart ? -INFINITY : c.epilogue.params.lo;
     t.hi = c.apart ? INFINITY : c.epilogue.params.hi;
     const auto* bias = static_cast<const float*>(c.epilogue.bias);
+    const bool fetches = !copied && !pixels.down;
     const float* w = c.weights + (pixels.rows.begin * p.kernel_w + pixels.columns.begin) * lanes;
     const int64_t at = ((image * p.OH + pixels.y) * p.OW + pixels.x) * p.O;
     for (int64_t block = first; block < last; ++block) {
       const int64_t c0 = channel(p, block);
       if (copied) copy_window(c, pixels, x, span, c0);
       t.x = copied ? c.copy : x + c0;
-      t.next = t.x + t.rows * t.row_step;
+      if (fetches) fetch_below(p, t, span);
       t.w = w + block * block_elements(p);
       t.bias = c.apart || bias == nullptr ? kNoBias : bias + c0;
       t.y = c.apart ? c.sums : static_cast<float*>(c.epilogue.y) + at + c0;
