@@ -138,6 +138,7 @@ def best_ratio(subjects: dict[str, Entry], *, exact: bool) -> float | None:
         for name, entry in subjects.items()
         if is_peer(name) and not (exact and entry["extra_info"].get("wrong_by"))
     ]
+    times = [time for time in times if time > 0]  # not below what an empty call takes
     return min(times) / median(own) if own and times else None
 
 

@@ -372,10 +372,14 @@ class Kernel:
         return run
 
     def step_ns(self, runs: int = 15) -> float:
-        """Median time of the step alone: without the call and conversions of form around it."""
+        """Median time of the step alone: without the call and conversions of form around it.
+
+        It is the time of a second run on the same operands, so that a conversion that has just
+        filled the caches with its writes is not part of it either.
+        """
         times = []
         for _ in range(runs):
-            steps = self._native.profile(self._feeds, 1)
+            steps = self._native.profile(self._feeds, 1, again=True)
             times.append(next(s["ns"] for s in steps if s["family"] != "" and s["name"] != ""))
         return float(statistics.median(times))
 

@@ -229,13 +229,15 @@ class PySession {
   }
 
   void execute(BoundModel& bound, const std::vector<py::array>& inputs,
-               const std::vector<py::array>& outputs, CancelToken* cancel, int64_t* step_ns) const {
+               const std::vector<py::array>& outputs, CancelToken* cancel, int64_t* step_ns,
+               bool measure_again = false) const {
     std::vector<const void*> from(inputs.size());
     std::vector<void*> to(outputs.size());
     for (size_t i = 0; i < inputs.size(); ++i) from[i] = inputs[i].data();
     for (size_t j = 0; j < outputs.size(); ++j) to[j] = const_cast<void*>(outputs[j].data());
     RunOptions options = run_options(cancel);
     options.step_ns = step_ns;
+    options.measure_again = measure_again;
     run_released([&] { return bound.run(from.data(), to.data(), options); });
   }
 
@@ -263,15 +265,16 @@ class PySession {
   }
 
   // Runs `repeats` times and returns the descriptions of the steps with "ns", the mean time of
-  // each.
-  py::list profile(const py::object& feeds, int repeats) const {
+  // each; `again`: RunOptions::measure_again.
+  py::list profile(const py::object& feeds, int repeats, bool again) const {
     if (repeats < 1) raise(Status(Code::kArgument, "repeats must be at least 1"));
     const std::vector<py::array> inputs = take_inputs(feeds);
     const std::shared_ptr<BoundModel> bound = bind_for(inputs);
     const std::vector<py::array> outputs = take_outputs(bound->binding(), py::none());
     std::vector<int64_t> step_ns(bound->binding().steps.size(), 0);
     execute(*bound, inputs, outputs, nullptr, nullptr);  // warms caches and the pool
-    for (int i = 0; i < repeats; ++i) execute(*bound, inputs, outputs, nullptr, step_ns.data());
+    for (int i = 0; i < repeats; ++i)
+      execute(*bound, inputs, outputs, nullptr, step_ns.data(), again);
     py::list list = describe_binding(bound->binding());
     for (size_t i = 0; i < step_ns.size(); ++i)
       list[i]["ns"] = static_cast<double>(step_ns[i]) / repeats;
@@ -553,7 +556,8 @@ void bind_session(py::module_& module) {
       .def("steps", &PySession::describe, py::arg("shapes") = py::none())
       .def("memory", &PySession::memory, py::arg("shapes") = py::none())
       .def("inexact", &PySession::inexact, py::arg("shapes") = py::none())
-      .def("profile", &PySession::profile, py::arg("feeds"), py::arg("repeats") = 1)
+      .def("profile", &PySession::profile, py::arg("feeds"), py::arg("repeats") = 1,
+           py::arg("again") = false)
       .def_property_readonly("inputs",
                              [](const PySession& s) { return s.tensors(s.program().inputs); })
       .def_property_readonly("outputs",

@@ -35,6 +35,9 @@ struct RunOptions {
   void* poll_user = nullptr;
   // Where to add the nanoseconds of each bound step, Binding::steps of them; null: not measured.
   int64_t* step_ns = nullptr;
+  // Measures every kernel when it runs for a second time on the same operands, as a benchmark of
+  // one layer does. The outputs mean nothing then: a kernel may work in place.
+  bool measure_again = false;
 };
 
 // Memory of one run at a time: arena, scratch and pointer tables.
