@@ -49,12 +49,9 @@ struct Preset {
 
 // A partial order by inclusion of feature bits; listed from the least to the most capable.
 inline constexpr Preset kPresets[] = {
-    {"scalar", kPresetScalar},
-    {"avx2", kPresetAvx2},
-    {"avxvnni", kPresetAvxVnni},
-    {"avx512", kPresetAvx512},
-    {"avx512vnni", kPresetAvx512Vnni},
-    {"avx512icl", kPresetAvx512Icl},
+    {"scalar", kPresetScalar},         {"avx2", kPresetAvx2},
+    {"avxvnni", kPresetAvxVnni},       {"avx512", kPresetAvx512},
+    {"avx512vnni", kPresetAvx512Vnni}, {"avx512icl", kPresetAvx512Icl},
 };
 inline constexpr size_t kPresetCount = sizeof(kPresets) / sizeof(kPresets[0]);
 
