@@ -242,7 +242,7 @@ class PySession {
   }
 
   py::list describe(const py::object& shapes) const {
-    return describe_binding(bind_shapes(shapes)->binding());
+    return describe_binding(bind_shapes(shapes)->binding(), true);
   }
 
   py::dict memory(const py::object& shapes) const {
@@ -275,7 +275,7 @@ class PySession {
     execute(*bound, inputs, outputs, nullptr, nullptr);  // warms caches and the pool
     for (int i = 0; i < repeats; ++i)
       execute(*bound, inputs, outputs, nullptr, step_ns.data(), again);
-    py::list list = describe_binding(bound->binding());
+    py::list list = describe_binding(bound->binding(), false);
     for (size_t i = 0; i < step_ns.size(); ++i)
       list[i]["ns"] = static_cast<double>(step_ns[i]) / repeats;
     return list;
@@ -361,17 +361,18 @@ class PySession {
     return result;
   }
 
-  py::list describe_binding(const Binding& binding) const {
+  // `shares`: "fast_share" too, for which the weights are read once more.
+  py::list describe_binding(const Binding& binding, bool shares) const {
     py::list list;
     for (size_t i = 0; i < binding.steps.size(); ++i) {
-      py::dict entry = describe_step(binding.steps[i]);
+      py::dict entry = describe_step(binding.steps[i], shares);
       entry["packed_bytes"] = binding.step_packed_bytes[i];
       list.append(entry);
     }
     return list;
   }
 
-  py::dict describe_step(const BoundStep& step) const {
+  py::dict describe_step(const BoundStep& step, bool shares) const {
     const StepSpec* spec =
         step.step < 0 ? nullptr : &program().steps[static_cast<size_t>(step.step)];
     py::dict entry;
@@ -385,7 +386,7 @@ class PySession {
     entry["alias"] = step.row != nullptr && step.row->alias;
     entry["predicted_ns"] = step.cost_ns;
     entry["fast_share"] = py::none();
-    if (step.row != nullptr && step.row->fast_share != nullptr) {
+    if (shares && step.row != nullptr && step.row->fast_share != nullptr) {
       entry["fast_share"] = step.row->fast_share(*step.problem);
     }
     const auto operands = [](const Operands& from) {

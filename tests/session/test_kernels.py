@@ -46,6 +46,13 @@ def test_loop_runs_on_the_same_arrays() -> None:
     run()
 
 
+def test_time_of_a_step_leaves_its_result() -> None:
+    kernel = kernels.Kernel("gemm", [A, W], Y)
+    before = kernel()[0].copy()
+    assert kernel.step_ns(3) > 0
+    np.testing.assert_array_equal(kernel()[0], before)
+
+
 def test_attributes_are_passed() -> None:
     (got,) = kernels.call("gemm", [A, W.T.copy()], {"trans_b": 1, "lo": 0.0}, outputs=Y)
     np.testing.assert_allclose(got, np.maximum(A.astype(np.float64) @ W, 0), rtol=1e-5, atol=1e-6)

@@ -1,19 +1,16 @@
-// Depthwise convolution: the conv family with one input and one output channel per group (group = C
-// = O), where a product engine would multiply with panels that are 15/16 padding. Channels lie side
-// by side (channels-last), so 16 of them are computed at once, for any kernel, strides and
-// dilations:
+// Depthwise convolution: the conv family with one input channel per group (group = C), where a
+// product engine would multiply with panels that are 15/16 padding. Channels lie side by side
+// (channels-last), so 16 of them are computed at once, for any kernel, strides and dilations:
 //
-//   y[pixel, c] = epilogue(sum over taps t of x[tap pixel(t), c] * w[c, t])
-//
-// Taps outside the image point to a row of x_zero_point, so that kernels see the same number of
-// taps everywhere.
+//   y[pixel, o] = epilogue(sum over taps t of x[tap pixel(t), o / (O / C)] * w[o, t])
 //
 // f32 kernels multiply straight from the image and leave out taps outside it
 // (depthwise_f32-inl.h); int8 kernels widen lines of the image first, pairs of taps side by side
 // (depthwise_s8-inl.h). Both take several output channels per input channel too.
 //
-// Packed in blocks of 16 output channels; the last block starts at O - 16 (its first channels are
-// computed twice, to the same values) or, if O < 16, is padded with zeros.
+// Packed in blocks of 16 output channels (f32: of 8 if O < 16); the last block starts at O - 16
+// (its first channels are computed twice, to the same values) or, if O is less, is padded with
+// zeros.
 //
 // Exactness as conv.
 #pragma once
