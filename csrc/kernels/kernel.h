@@ -102,6 +102,31 @@ struct Operands {
   PYRT_INLINE Operand* end() const { return items + count; }
 };
 
+// How the weights of a product lie in operand 1: element (k, n), k = tap * C + c, is element
+// (n * C + c) * taps + tap, or k * N + n where the columns are not outermost.
+struct WeightView {
+  int64_t N = 0, C = 0, taps = 1;
+  bool columns_first = true;
+
+  PYRT_INLINE int64_t K() const { return taps * C; }
+  PYRT_INLINE bool operator==(const WeightView& other) const {
+    return N == other.N && C == other.C && taps == other.taps &&
+           columns_first == other.columns_first;
+  }
+};
+
+// What is known of constant weights, for rows that exploit zeros or a narrow range.
+struct WeightFacts {
+  int64_t count = 0;
+  int64_t nonzeros = 0;
+  int64_t fullest = 0;          // most non-zeros of one column
+  int64_t quads = 0;            // runs of 4 k (from a multiple of 4) of a column, not all zero
+  int64_t blocks = 0;           // the same k of 16 columns (from a multiple of 16), not all zero
+  int most_of_4 = 0;            // most non-zeros among such 4 k
+  int most_of_16 = 0;           // and among 16 k from a multiple of 16
+  int lowest = 0, highest = 0;  // s8 only
+};
+
 // A step with its dims known: what rows are chosen for and run on. Lives as long as the binding.
 struct Problem {
   Operands inputs;
@@ -109,6 +134,8 @@ struct Problem {
   static constexpr size_t kParamBytes = 512;
   // The family's own parameters, a trivially copyable struct.
   alignas(16) std::byte params[kParamBytes] = {};
+  // Of the constant weights of a family that has a weight_view; else null.
+  const WeightFacts* facts = nullptr;
 
   template <class T>
   PYRT_INLINE const T& as() const {
@@ -187,6 +214,9 @@ struct Family {
   // Checks dtypes, ranks, dims and attributes against the formula and fills problem.params. Forms
   // are not yet known. The file is hostile: whatever a kernel relies on is checked here.
   Status (*prepare)(const Attributes& attributes, Problem& problem);
+  // Of a prepared problem: how operand 1 lies; false where it is no plain matrix (groups, batches).
+  // Optional: null where no row wants WeightFacts.
+  bool (*weight_view)(const Problem& problem, WeightView* view) = nullptr;
 };
 
 // Numerics class of a row; see docs/numerics.md.

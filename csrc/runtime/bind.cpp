@@ -140,8 +140,18 @@ class Binder {
         BoundAttributes::evaluate(spec, program_.expressions, values_);
     if (!attributes.ok()) return attributes.status();
     PYRT_RETURN_IF_ERROR(spec.family->prepare(attributes.value(), *step.problem));
+    measure_weights(spec, step.problem.get());
     PYRT_RETURN_IF_ERROR(choose_row(spec, &step));
     return step;
+  }
+
+  void measure_weights(const StepSpec& spec, Problem* problem) const {
+    WeightView view;
+    if (spec.family->weight_view == nullptr || problem->inputs[1].constant == nullptr) return;
+    if (!spec.family->weight_view(*problem, &view)) return;
+    const auto value = static_cast<size_t>(spec.inputs[1]);
+    problem->facts =
+        model_->weight_facts(program_.values[value].constant, problem->inputs[1].dtype, view);
   }
 
   Status choose_row(const StepSpec& spec, BoundStep* step) const {

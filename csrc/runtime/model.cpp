@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "kernels/facts.h"
 #include "runtime/validate.h"
 
 namespace pyrt {
@@ -80,6 +81,18 @@ uint64_t Model::constant_hash(int constant) const {
     memo.store(hash, std::memory_order_relaxed);
   }
   return hash;
+}
+
+const WeightFacts* Model::weight_facts(int constant, DType dtype, const WeightView& view) const {
+  const Constant& c = constants_[static_cast<size_t>(constant)];
+  if (c.bytes == 0) return nullptr;
+  const std::lock_guard<std::mutex> lock(measured_mutex_);
+  for (const auto& known : measured_) {
+    if (known->constant == constant && known->view == view) return &known->facts;
+  }
+  measured_.push_back(std::make_unique<const Measured>(
+      Measured{constant, view, measure_weights(c.data.get(), dtype, view)}));
+  return &measured_.back()->facts;
 }
 
 }  // namespace pyrt

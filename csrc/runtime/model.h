@@ -5,9 +5,11 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "base/status.h"
+#include "kernels/kernel.h"
 #include "runtime/constants.h"
 #include "runtime/model_file.h"
 #include "runtime/program.h"
@@ -40,8 +42,17 @@ class Model {
   size_t decoded_bytes() const;
   // A hash of the constant's elements, computed once.
   uint64_t constant_hash(int constant) const;
+  // What is known of a constant that a step uses as weights, measured once for each view of it.
+  // Null for an empty one.
+  const WeightFacts* weight_facts(int constant, DType dtype, const WeightView& view) const;
 
  private:
+  struct Measured {
+    int constant;
+    WeightView view;
+    WeightFacts facts;
+  };
+
   Model() = default;
   void start_hashes();
 
@@ -49,6 +60,8 @@ class Model {
   Program program_;
   std::vector<Constant> constants_;
   mutable std::unique_ptr<std::atomic<uint64_t>[]> hashes_;  // 0: not computed yet
+  mutable std::mutex measured_mutex_;
+  mutable std::vector<std::unique_ptr<const Measured>> measured_;
 };
 
 }  // namespace pyrt

@@ -10,6 +10,8 @@
 #include <map>
 #include <set>
 
+#include "kernels/facts.h"
+
 namespace pyrt::test {
 namespace {
 
@@ -218,7 +220,7 @@ Step& Step::set(const std::string& name, AttributeValue value) {
   return *this;
 }
 
-void Step::bind(Problem* problem) {
+Status Step::bind(Problem* problem) {
   input_operands_.assign(inputs_.size(), Operand{});
   output_operands_.assign(outputs_.size(), Operand{});
   for (size_t i = 0; i < inputs_.size(); ++i) {
@@ -235,14 +237,23 @@ void Step::bind(Problem* problem) {
   }
   problem->inputs = Operands(input_operands_.data(), input_operands_.size());
   problem->outputs = Operands(output_operands_.data(), output_operands_.size());
+  const Family* family = find_family(family_);
+  if (family == nullptr) return Status(Code::kArgument, "no family '" + family_ + "'");
+  Status status = family->prepare(AttributeSet(*family, attributes_), *problem);
+  WeightView view;
+  if (status.ok() && family->weight_view != nullptr && family->weight_view(*problem, &view) &&
+      problem->inputs[1].constant != nullptr && view.N * view.K() > 0) {
+    if (!facts_) {
+      facts_ = measure_weights(problem->inputs[1].constant, problem->inputs[1].dtype, view);
+    }
+    problem->facts = &*facts_;
+  }
+  return status;
 }
 
 Status Step::prepare() {
-  const Family* family = find_family(family_);
-  if (family == nullptr) return Status(Code::kArgument, "no family '" + family_ + "'");
   Problem problem;
-  bind(&problem);
-  return family->prepare(AttributeSet(*family, attributes_), problem);
+  return bind(&problem);
 }
 
 // One way to lay a row's operands out and to cut its tasks.
@@ -256,8 +267,7 @@ struct Step::Variant {
 std::vector<Tensor> Step::run(const Row& row, const Variant& variant) {
   const Family& family = *find_family(family_);
   Problem problem;
-  bind(&problem);
-  const Status status = family.prepare(AttributeSet(family, attributes_), problem);
+  const Status status = bind(&problem);
   if (!status.ok()) {
     fail(status.message());
     return outputs_;
@@ -336,9 +346,7 @@ const Row* Step::scalar_row(const Problem& problem) const {
 
 Tensor Step::scalar_output() {
   Problem problem;
-  const Family* family = find_family(family_);
-  bind(&problem);
-  const Status status = family->prepare(AttributeSet(*family, attributes_), problem);
+  const Status status = bind(&problem);
   const Row* row = status.ok() ? scalar_row(problem) : nullptr;
   if (row == nullptr) {
     fail("no scalar row runs this step: " + status.message());
@@ -348,9 +356,7 @@ Tensor Step::scalar_output() {
 }
 
 const Row* Step::named_row(const std::string& name, Problem* problem) {
-  const Family* family = find_family(family_);
-  bind(problem);
-  const Status status = family->prepare(AttributeSet(*family, attributes_), *problem);
+  const Status status = bind(problem);
   if (!status.ok()) fail(name + ": " + status.message());
   for (const Row* row : rows_of(family_)) {
     if (row->name == name) return row;
@@ -378,17 +384,15 @@ void Step::allow(const std::string& part_of_name, double factor) {
 }
 
 void Step::check_rows(const std::string& label, double tolerance, double magnitude) {
-  const Family* family = find_family(family_);
   Problem problem;
-  bind(&problem);
-  const Status status = family->prepare(AttributeSet(*family, attributes_), problem);
+  const Status status = bind(&problem);
   if (!status.ok()) return fail(label + ": " + status.message());
   const Row* scalar = scalar_row(problem);
   if (scalar == nullptr) return fail(label + ": no scalar row supports the problem");
   const std::vector<Tensor> want =
       run(*scalar, {.channels_last = scalar->forms == FormRule::kChannelsLast});
   for (const Row* row : rows_of(family_)) {
-    bind(&problem);
+    if (const Status again = bind(&problem); !again.ok()) return fail(label + again.message());
     if ((row->features & ~cpu_features()) != 0 || row->run == nullptr) continue;
     if (row->supports != nullptr && row->supports(problem) != nullptr) continue;
     expect(row->cost_ns(problem) > 0, std::string(row->name) + " predicts no time");

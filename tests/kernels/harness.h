@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <random>
 #include <string>
 #include <variant>
@@ -81,7 +82,8 @@ class Step {
  private:
   struct Variant;
   std::vector<Tensor> run(const Row& row, const Variant& variant);
-  void bind(Problem* problem);
+  // The problem as bind would prepare it.
+  Status bind(Problem* problem);
   const Row* scalar_row(const Problem& problem) const;
   const Row* named_row(const std::string& name, Problem* problem);
 
@@ -94,6 +96,7 @@ class Step {
   std::vector<std::pair<std::string, AttributeValue>> attributes_;
   std::vector<Operand> input_operands_;
   std::vector<Operand> output_operands_;
+  std::optional<WeightFacts> facts_;
 };
 
 // Fails the test program with a message, but goes on with the next case.

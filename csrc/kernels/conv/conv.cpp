@@ -187,11 +187,18 @@ Status prepare_transpose(const Attributes& attributes, Problem& problem) {
   return Status();
 }
 
+bool weight_view(const Problem& problem, WeightView* view) {
+  const auto& p = problem.as<ConvParams>();
+  *view = {.N = p.O, .C = p.C, .taps = p.taps()};
+  return p.group == 1;
+}
+
 constexpr Family kFamilies[] = {{.name = "conv",
                                  .attributes = kConvAttributes,
                                  .inputs = kConvInputs,
                                  .outputs = kOutputs,
-                                 .prepare = prepare_conv},
+                                 .prepare = prepare_conv,
+                                 .weight_view = weight_view},
                                 {.name = "conv_transpose",
                                  .attributes = kTransposeAttributes,
                                  .inputs = kTransposeInputs,

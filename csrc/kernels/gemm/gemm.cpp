@@ -116,11 +116,18 @@ Status prepare(const Attributes& attributes, Problem& problem) {
   return Status();
 }
 
+bool weight_view(const Problem& problem, WeightView* view) {
+  const auto& p = problem.as<GemmParams>();
+  *view = {.N = p.N, .C = p.K, .columns_first = p.trans_b};
+  return p.batch == 1;
+}
+
 constexpr Family kFamilies[] = {{.name = "gemm",
                                  .attributes = kAttributes,
                                  .inputs = kInputs,
                                  .outputs = kOutputs,
-                                 .prepare = prepare}};
+                                 .prepare = prepare,
+                                 .weight_view = weight_view}};
 
 }  // namespace
 

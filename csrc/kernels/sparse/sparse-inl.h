@@ -103,16 +103,6 @@ PYRT_INLINE const char* sparse_refusal(const Problem& problem, const ConvParams&
   return nullptr;
 }
 
-template <class X>
-int64_t count_nonzeros(const Problem& problem) {
-  const Operand& w = problem.inputs[kInputW];
-  const X* values = static_cast<const X*>(w.constant);
-  const int64_t count = w.dims.count();
-  int64_t zeros = 0;
-  for (int64_t i = 0; i < count; ++i) zeros += values[i] == X{0} ? 1 : 0;
-  return count - zeros;
-}
-
 // Params: GemmParams or ConvParams.
 template <class Isa, class Params>
 struct SparseRows {
@@ -135,18 +125,19 @@ struct SparseRows {
       return kInteger ? "the operands are f32" : "the operands are s8";
     }
     if (const char* reason = sparse_refusal(problem, p)) return reason;
+    if (problem.facts == nullptr) return "there are no weights";
     const SparseGeometry g = geometry(problem);
     if (g.K() > kSparseMaxK) return "K is above 65535";
     if (plane_elements(g, largest(g)) > INT32_MAX)
       return "two lines of the input exceed 2^31 elements";
     const int64_t size = problem.inputs[kInputW].dims.count();
-    if (count_nonzeros<X>(problem) * 4 > size * 3) return "under a quarter of the weights are zero";
+    if (problem.facts->nonzeros * 4 > size * 3) return "under a quarter of the weights are zero";
     return nullptr;
   }
 
   // The most entries that the weights can need: every column may have an odd one.
   static int64_t entry_capacity(const Problem& problem, const SparseGeometry& g) {
-    const int64_t nonzeros = count_nonzeros<X>(problem);
+    const int64_t nonzeros = problem.facts->nonzeros;
     return kInteger ? (nonzeros + g.N()) / 2 + 1 : nonzeros;
   }
   static int64_t starts_bytes(const SparseGeometry& g) { return round_up(g.N() + 1, 16) * 4; }
@@ -425,7 +416,7 @@ double sparse_cost_ns(const SparseRates& rates, const Problem& problem) {
   const SparseGeometry g = Rows::geometry(problem);
   const ConvParams& c = g.conv;
   const auto s = Rows::split(g);
-  const double nonzeros = static_cast<double>(count_nonzeros<typename Isa::X>(problem));
+  const double nonzeros = static_cast<double>(problem.facts->nonzeros);
   const Rectangle r = Rows::rectangle(g, 0);
   const auto raster =
       static_cast<double>((larger(r.y1 - r.y0, 1) - 1) * g.columns(r) + r.x1 - r.x0);
@@ -442,7 +433,7 @@ double sparse_cost_ns(const SparseRates& rates, const Problem& problem) {
 template <class Isa>
 double sparse_vector_cost_ns(const SparseRates& rates, const Problem& problem) {
   const auto& p = problem.as<GemmParams>();
-  const double nonzeros = static_cast<double>(count_nonzeros<typename Isa::X>(problem));
+  const double nonzeros = static_cast<double>(problem.facts->nonzeros);
   return rates.call_ns +
          static_cast<double>(p.M) * (nonzeros * rates.vector_ns + static_cast<double>(p.N) * 0.6);
 }
