@@ -51,6 +51,12 @@ float as_float(DType dtype, const std::byte* bytes, int64_t index) {
   }
 }
 
+// What packed elements of a value are: its own type, or s8 that a scale widens.
+DType unpacked_type(DType dtype) {
+  const bool narrow = dtype == DType::kU8 || dtype == DType::kS4 || dtype == DType::kU4;
+  return narrow ? dtype : DType::kS8;
+}
+
 bool is_scaled_type(DType dtype) {
   return dtype == DType::kS8 || dtype == DType::kU8 || dtype == DType::kS16 ||
          dtype == DType::kU16 || dtype == DType::kS4 || dtype == DType::kU4;
@@ -74,21 +80,18 @@ class Decoder {
     Result<const TensorEntry*> tensor = find(spec.tensor);
     if (!tensor.ok()) return tensor.status();
     const TensorEntry& entry = *tensor.value();
-    const DType stored = spec.scheme == Scheme::kPacked4_1 ? spec.stored : entry.dtype;
+    const DType stored = spec.packing == Packing::kNone ? entry.dtype : unpacked_type(value.dtype);
     if (!may_store(stored, value.dtype, !spec.scale.empty())) {
       return bad("tensor '" + spec.tensor + "' of type " + std::string(dtype_name(stored)) +
                  (spec.scale.empty() ? " without" : " with") +
                  " scale cannot hold a value of type " + std::string(dtype_name(value.dtype)));
     }
-    switch (spec.scheme) {
-      case Scheme::kDense:
-        return decode_dense(value, spec, entry);
-      case Scheme::kBitmask1:
-        return decode_bitmask(value, spec, entry);
-      case Scheme::kPacked4_1:
-        return decode_packed4(value, spec, entry);
+    if (spec.packing == Packing::kNone && spec.positions.code == PositionSpec::Code::kAll) {
+      return decode_dense(value, spec, entry);
     }
-    return bad("unknown scheme");
+    Result<Constant> elements = expand(spec, entry, stored);
+    if (!elements.ok()) return elements.status().at("tensor '" + spec.tensor + "'");
+    return stored == value.dtype ? elements : to_float(spec, stored, elements.value().data.get());
   }
 
  private:
@@ -159,58 +162,54 @@ class Decoder {
     return to_float(spec, entry.dtype, entry.bytes.data());
   }
 
-  Result<Constant> decode_bitmask(const ValueSpec& value, const ConstantSpec& spec,
-                                  const TensorEntry& entry) {
-    Result<const TensorEntry*> mask_entry = find(spec.mask);
-    if (!mask_entry.ok()) return mask_entry.status().at("mask");
-    const TensorEntry& mask = *mask_entry.value();
-    if (mask.dtype != DType::kU8 || mask.shape.size() != 1 || mask.shape[0] != (count_ + 7) / 8) {
-      return bad("mask '" + spec.mask + "' must be U8 of " + std::to_string((count_ + 7) / 8) +
-                 " bytes");
-    }
-    int64_t set_bits = 0;
-    for (const std::byte byte : mask.bytes) set_bits += std::popcount(static_cast<uint8_t>(byte));
-    if (count_ % 8 != 0 && (static_cast<unsigned>(mask.bytes.back()) >> (count_ % 8)) != 0) {
-      return bad("mask '" + spec.mask + "' has bits past the last element");
-    }
-    if (entry.shape.size() != 1 || entry.shape[0] != set_bits) {
-      return bad("tensor '" + spec.tensor + "' must hold the " + std::to_string(set_bits) +
-                 " values that mask '" + spec.mask + "' announces");
-    }
-    Result<Constant> expanded = allocate(count_, entry.dtype);
-    if (!expanded.ok()) return expanded;
-    const size_t size = dtype_bytes(entry.dtype);
-    std::byte* out = writable(expanded.value());
-    const std::byte* next = entry.bytes.data();
-    for (int64_t i = 0; i < count_; ++i) {
-      if (((static_cast<unsigned>(mask.bytes[static_cast<size_t>(i / 8)]) >> (i % 8)) & 1u) == 0)
-        continue;
-      std::memcpy(out + static_cast<size_t>(i) * size, next, size);
-      next += size;
-    }
-    return entry.dtype == value.dtype ? expanded : to_float(spec, entry.dtype, out);
+  // Unpacks the stored elements and puts them where they belong; the others are 0.
+  Result<Constant> expand(const ConstantSpec& spec, const TensorEntry& entry, DType stored) {
+    if (entry.shape.size() != 1) return bad("it must have one dim");
+    const bool all = spec.positions.code == PositionSpec::Code::kAll;
+    if (spec.packing == Packing::kNone) return put_in_place(spec, entry.bytes, stored);
+    if (entry.dtype != DType::kU8) return bad("packed elements must be U8");
+    const int64_t count = all ? count_ : spec.stored;
+    if (count > count_) return bad("'stored' is above the number of elements");
+    Result<Constant> unpacked = allocate(count, DType::kS8);
+    if (!unpacked.ok()) return unpacked;
+    auto* elements = reinterpret_cast<int8_t*>(writable(unpacked.value()));
+    PYRT_RETURN_IF_ERROR(unpack(spec.packing, entry.bytes, count, elements));
+    PYRT_RETURN_IF_ERROR(check_range(elements, count, stored));
+    if (all) return unpacked;
+    return put_in_place(spec, {writable(unpacked.value()), unpacked.value().bytes}, stored);
   }
 
-  Result<Constant> decode_packed4(const ValueSpec& value, const ConstantSpec& spec,
-                                  const TensorEntry& entry) {
-    if (entry.dtype != DType::kU8 || entry.shape.size() != 1 ||
-        entry.shape[0] != count_ / 2 + count_ % 2) {
-      return bad("tensor '" + spec.tensor + "' must be U8 of " +
-                 std::to_string(count_ / 2 + count_ % 2) + " bytes");
+  static Status check_range(const int8_t* elements, int64_t count, DType stored) {
+    const bool is_unsigned = stored == DType::kU8 || stored == DType::kU4;
+    for (int64_t i = 0; i < count; ++i) {
+      if (is_unsigned ? elements[i] < 0 : stored == DType::kS4 && elements[i] > 7) {
+        return bad("an element lies outside of its type's range");
+      }
     }
-    if (count_ % 2 != 0 && (static_cast<unsigned>(entry.bytes.back()) >> 4) != 0) {
-      return bad("tensor '" + spec.tensor + "': the unused last nibble is not 0");
+    return {};
+  }
+
+  Result<Constant> put_in_place(const ConstantSpec& spec, std::span<const std::byte> values,
+                                DType stored) {
+    Result<const TensorEntry*> found = find(spec.code);
+    if (!found.ok()) return found.status().at("positions");
+    const TensorEntry& code = *found.value();
+    if (code.dtype != DType::kU8 || code.shape.size() != 1) {
+      return bad("positions '" + spec.code + "' must be U8 with one dim");
     }
-    Result<Constant> unpacked = allocate(count_, spec.stored);
-    if (!unpacked.ok()) return unpacked;
-    std::byte* out = writable(unpacked.value());
-    for (int64_t i = 0; i < count_; ++i) {
-      unsigned nibble =
-          (static_cast<unsigned>(entry.bytes[static_cast<size_t>(i / 2)]) >> (i % 2 * 4)) & 15u;
-      if (spec.stored == DType::kS4 && nibble >= 8) nibble |= 0xf0u;  // sign extension
-      out[i] = static_cast<std::byte>(nibble);
+    const PositionSpec& positions = spec.positions;
+    if (positions.has_view) {
+      int64_t count = positions.view.N;
+      if (__builtin_mul_overflow(count, positions.view.C, &count) ||
+          __builtin_mul_overflow(count, positions.view.taps, &count) || count != count_) {
+        return bad("'view' has another number of elements than the value");
+      }
     }
-    return spec.stored == value.dtype ? unpacked : to_float(spec, spec.stored, out);
+    Result<Constant> expanded = allocate(count_, stored);
+    if (!expanded.ok()) return expanded;
+    PYRT_RETURN_IF_ERROR(place(positions, code.bytes, values, dtype_bytes(stored), count_,
+                               writable(expanded.value())));
+    return expanded;
   }
 
   // Widens or scales `count_` elements to f32.

@@ -8,6 +8,9 @@
 namespace pyrt {
 namespace {
 
+// More elements than any memory holds; products of a few such numbers do not overflow.
+constexpr int64_t kMostElements = INT64_C(1) << 40;
+
 constexpr size_t kMaxProgramBytes = size_t{64} << 20;
 
 Status bad(const std::string& message) { return Status(Code::kFormat, message); }
@@ -143,25 +146,10 @@ class Reader {
 
   static Result<ConstantSpec> read_constant(const Json& json) {
     ConstantSpec spec;
-    std::string scheme = "dense";
-    std::string stored = "s4";
     PYRT_RETURN_IF_ERROR(optional_text(json, "tensor", &spec.tensor));
-    PYRT_RETURN_IF_ERROR(optional_text(json, "scheme", &scheme));
-    PYRT_RETURN_IF_ERROR(optional_text(json, "mask", &spec.mask));
     PYRT_RETURN_IF_ERROR(optional_text(json, "scale", &spec.scale));
-    PYRT_RETURN_IF_ERROR(optional_text(json, "stored", &stored));
-    if (scheme == "bitmask.1") {
-      spec.scheme = Scheme::kBitmask1;
-    } else if (scheme == "packed4.1") {
-      spec.scheme = Scheme::kPacked4_1;
-    } else if (scheme != "dense") {
-      return bad("storage scheme " + clipped(scheme) +
-                 " is unknown to this runtime; use a newer one");
-    }
-    if (!dtype_from_name(stored, &spec.stored) ||
-        (spec.stored != DType::kS4 && spec.stored != DType::kU4)) {
-      return bad("'stored' must be s4 or u4");
-    }
+    PYRT_RETURN_IF_ERROR(read_packing(json, &spec));
+    PYRT_RETURN_IF_ERROR(read_positions(json, &spec));
     if (const Json* axis = json.find("axis")) {
       if (!axis->is_integer() || axis->integer < 0 || axis->integer >= kMaxRank)
         return bad("'axis' is out of range");
@@ -174,6 +162,90 @@ class Reader {
       spec.group = group->integer;
     }
     return spec;
+  }
+
+  static Status read_packing(const Json& json, ConstantSpec* spec) {
+    std::string name;
+    PYRT_RETURN_IF_ERROR(optional_text(json, "pack", &name));
+    if (name.empty() || packing_from_name(name, &spec->packing)) return {};
+    return bad("packing " + clipped(name) + " is unknown to this runtime; use a newer one");
+  }
+
+  static Status read_positions(const Json& json, ConstantSpec* spec) {
+    std::string scheme = "dense";
+    PositionSpec& positions = spec->positions;
+    PYRT_RETURN_IF_ERROR(optional_text(json, "scheme", &scheme));
+    PYRT_RETURN_IF_ERROR(optional_text(json, "positions", &spec->code));
+    if (scheme == "dense") return {};
+    PYRT_RETURN_IF_ERROR(read_view(json, &positions));
+    if (spec->packing != Packing::kNone) {
+      PYRT_RETURN_IF_ERROR(read_integer(json, "stored", kMostElements, &spec->stored));
+    }
+    int64_t pair[2] = {1, 1};
+    if (scheme == "gaps.1") {
+      int64_t rice = 0;
+      positions.code = PositionSpec::Code::kGaps;
+      PYRT_RETURN_IF_ERROR(read_integer(json, "rice", kMaxRice, &rice));
+      PYRT_RETURN_IF_ERROR(read_integer(json, "blocks", kMostElements, &positions.blocks));
+      PYRT_RETURN_IF_ERROR(read_pair(json, "block", kMaxBlock, pair));
+      if (positions.has_view != (json.find("block") != nullptr)) {
+        return bad("'block' and 'view' must be given together");
+      }
+      positions.rice = static_cast<int>(rice);
+      positions.block_height = pair[0];
+      positions.block_width = pair[1];
+      return {};
+    }
+    if (scheme != "pattern.1") {
+      return bad("storage scheme " + clipped(scheme) +
+                 " is unknown to this runtime; use a newer one");
+    }
+    positions.code = PositionSpec::Code::kPattern;
+    PYRT_RETURN_IF_ERROR(read_pair(json, "pattern", kMaxPattern, pair));
+    if (!positions.has_view || pair[0] > pair[1]) return bad("'pattern' or 'view' does not fit");
+    positions.most = static_cast<int>(pair[0]);
+    positions.group = static_cast<int>(pair[1]);
+    return {};
+  }
+
+  static Status read_integer(const Json& json, const char* key, int64_t most, int64_t* out) {
+    const Json* item = json.find(key);
+    if (item == nullptr || !item->is_integer() || item->integer < 0 || item->integer > most) {
+      return bad("'" + std::string(key) + "' must be an integer of 0 to " + std::to_string(most));
+    }
+    *out = item->integer;
+    return {};
+  }
+
+  // Two integers of 1 to `most`; `out` stays where the key is absent.
+  static Status read_pair(const Json& json, const char* key, int64_t most, int64_t out[2]) {
+    const Json* item = json.find(key);
+    if (item == nullptr) return {};
+    const bool fits = item->is_array() && item->items.size() == 2;
+    for (size_t i = 0; fits && i < 2; ++i) {
+      const Json& number = item->items[i];
+      if (!number.is_integer() || number.integer < 1 || number.integer > most) break;
+      out[i] = number.integer;
+      if (i == 1) return {};
+    }
+    return bad("'" + std::string(key) + "' must be two integers of 1 to " + std::to_string(most));
+  }
+
+  static Status read_view(const Json& json, PositionSpec* positions) {
+    const Json* item = json.find("view");
+    if (item == nullptr) return {};
+    int64_t at[4] = {};
+    const bool fits = item->is_array() && item->items.size() == 4;
+    for (size_t i = 0; i < 4; ++i) {
+      const bool good = fits && item->items[i].is_integer() && item->items[i].integer >= 0 &&
+                        item->items[i].integer <= kMostElements;
+      if (!good) return bad("'view' must be four integers");
+      at[i] = item->items[i].integer;
+    }
+    if (at[3] > 1 || (at[3] == 0 && at[2] != 1)) return bad("'view' is no matrix");
+    positions->has_view = true;
+    positions->view = {.N = at[0], .C = at[1], .taps = at[2], .columns_first = at[3] == 1};
+    return {};
   }
 
   Status read_graph_values(const Json& root, const char* key, std::vector<GraphValue>* out) {

@@ -10,21 +10,21 @@
 #include "base/status.h"
 #include "kernels/kernel.h"
 #include "runtime/dims.h"
+#include "runtime/encodings.h"
 #include "runtime/model_file.h"
 
 namespace pyrt {
 
-enum class Scheme : uint8_t { kDense, kBitmask1, kPacked4_1 };
-
 // Where a constant lies in the file and how (FORMAT.md, section 3).
 struct ConstantSpec {
-  Scheme scheme = Scheme::kDense;
-  std::string tensor;
-  std::string mask;
-  std::string scale;          // empty: none
-  int axis = -1;              // of `scale`; -1: one element
-  int64_t group = 0;          // 0: no groups
-  DType stored = DType::kS4;  // packed4 only
+  std::string tensor;                // the stored elements
+  Packing packing = Packing::kNone;  // how they lie in bytes
+  int64_t stored = 0;                // how many there are; packed and not all only
+  PositionSpec positions;            // which of the elements they are
+  std::string code;                  // tensor of the positions; empty where all are stored
+  std::string scale;                 // empty: none
+  int axis = -1;                     // of `scale`; -1: one element
+  int64_t group = 0;                 // 0: no groups
 };
 
 struct ValueSpec {

@@ -218,7 +218,7 @@ def _store(graph: Graph, exclude: Sequence[str], method: str, bits: int) -> tupl
         if bits == 8:
             weights = quantize_weights(before, layer.output_axis)
             value = layer.set_weights(stored, weights.dequantize())
-            value.storage = Storage("scaled8", weights.q, weights.scale, layer.output_axis)
+            value.storage = Storage("scaled", weights.q, weights.scale, layer.output_axis)
             after = stored_bytes(weights.q) + weights.scale.nbytes
         else:
             half = np.clip(before, -FP16_MAX, FP16_MAX).astype(np.float16)

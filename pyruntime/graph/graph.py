@@ -50,10 +50,10 @@ class Storage:
     """How a constant is kept in the file; reading it gives back `Value.constant` exactly.
 
     Attributes:
-        kind: "f16" or "bf16" (value f32, stored half), "scaled8" (value f32 = s8 * scale along
-            axis), "scaled4" (the same, the stored elements within -8..7 and two of them in a byte).
+        kind: "f16" or "bf16" (value f32, stored half), "scaled" (value f32 = integer * scale along
+            axis; integers of a narrow range take fewer bits in the file).
         stored: the stored elements (f16, bf16 or s8), of the value's shape.
-        scale: f32 or f16, for "scaled8" and "scaled4": one per index of `axis`; with `group`, of
+        scale: f32 or f16, for "scaled": one per index of `axis`; with `group`, of
             the value's shape with `axis` replaced by ceil(size / group).
         axis: the axis that `scale` runs along.
         group: neighbours along `axis` that share a scale; 0 for one scale per index.

@@ -1,8 +1,8 @@
 """How the elements of a constant lie in the file (FORMAT.md, 3).
 
-Dense, mask plus values, halves, scaled bytes, 4 bits. Storage is not meaning:
-`decode` gives back exactly the elements that went in, whatever form was
-chosen.
+All elements, or the non-zero ones and a code of their positions; halves, scaled bytes, elements of
+few bits packed. Storage is not meaning: `decode` gives back exactly the elements that went in,
+whatever form was chosen.
 """
 
 from __future__ import annotations
@@ -16,41 +16,27 @@ from numpy.typing import NDArray
 from pyruntime.errors import FormatError, PyruntimeError
 from pyruntime.graph.graph import Storage
 from pyruntime.graph.types import DType
+from pyruntime.plan.packing import Packing, by_name, narrowest
+from pyruntime.plan.positions import Coded, candidates
+from pyruntime.plan.positions import decode as decode_positions
 from pyruntime.plan.program import ProgramValue
 
 Json: TypeAlias = Any
 Put = Callable[[str, NDArray[Any]], str]  # wanted name, array -> the name it got in the file
 
-# Fewer zeros than this are not worth decoding at load, even where mask and values are a little
+# Fewer zeros than this are not worth decoding at load, even where positions and values are a little
 # smaller.
 MIN_ZERO_SHARE = 0.15
-# Bytes. Below it the mask's alignment and header entry cost more than the zeros.
-MIN_MASKED_BYTES = 1024
+# Bytes. Below it the positions' alignment and header entry cost more than the zeros.
+MIN_CODED_BYTES = 1024
+# What a tensor more costs in the file: its header entry and half of the alignment.
+_TENSOR_BYTES = 120
 
 
 def _is_stored(array: NDArray[Any]) -> NDArray[np.bool_]:
     """Where an element must be stored: its bits are not all 0 (so -0.0 is kept)."""
     bits = array.reshape(-1).view(f"u{array.dtype.itemsize}")
     return np.asarray(bits != 0)
-
-
-def pack4(array: NDArray[Any]) -> NDArray[np.uint8]:
-    """4-bit elements (any integer array in range), two a byte, low nibble first."""
-    nibbles = array.reshape(-1).astype(np.int8).view(np.uint8) & 15
-    if nibbles.size % 2:
-        nibbles = np.append(nibbles, np.uint8(0))
-    return np.asarray(nibbles[0::2] | (nibbles[1::2] << 4), dtype=np.uint8)
-
-
-def unpack4(packed: NDArray[np.uint8], count: int, *, signed: bool) -> NDArray[Any]:
-    """`count` elements of `pack4`, as s8 or u8."""
-    nibbles = np.empty(packed.size * 2, np.uint8)
-    nibbles[0::2] = packed & 15
-    nibbles[1::2] = packed >> 4
-    nibbles = nibbles[:count]
-    if not signed:
-        return nibbles
-    return ((nibbles ^ 8).view(np.int8) - np.int8(8)).astype(np.int8)
 
 
 def _scales(
@@ -96,8 +82,7 @@ def encode(value: ProgramValue, name: str, put: Put) -> dict[str, Json]:
             "constant has; "
             "a pass changed the constant and kept the storage"
         )
-    stored_dtype = DType.S4 if storage.kind == "scaled4" else DType.of(storage.stored)
-    keys = _encode_elements(storage.stored, stored_dtype, name, put)
+    keys = _encode_elements(storage.stored, DType.of(storage.stored), name, put)
     if storage.scale is not None:
         keys["scale"] = put(f"{name}.scale", storage.scale)
         if storage.stored.ndim:
@@ -107,22 +92,58 @@ def encode(value: ProgramValue, name: str, put: Put) -> dict[str, Json]:
     return keys
 
 
-def _encode_elements(array: NDArray[Any], dtype: DType, name: str, put: Put) -> dict[str, Json]:
+def _narrow(array: NDArray[Any], dtype: DType) -> NDArray[Any]:
+    """4-bit elements as the bytes that they take in memory."""
     if dtype in (DType.S4, DType.U4):
-        return {"tensor": put(name, pack4(array)), "scheme": "packed4.1", "stored": str(dtype)}
-    count, size = array.size, array.dtype.itemsize
-    if count * size >= MIN_MASKED_BYTES:
-        stored = _is_stored(np.ascontiguousarray(array))
-        values = int(np.count_nonzero(stored))
-        smaller = (count + 7) // 8 + values * size < count * size
-        if smaller and count - values >= MIN_ZERO_SHARE * count:
-            mask = np.packbits(stored, bitorder="little")
-            return {
-                "tensor": put(name, array.reshape(-1)[stored]),
-                "scheme": "bitmask.1",
-                "mask": put(f"{name}.mask", mask),
-            }
-    return {"tensor": put(name, array)}
+        return array.astype(np.int8 if dtype is DType.S4 else np.uint8)
+    return array
+
+
+def _packing(elements: NDArray[Any], dtype: DType) -> Packing | None:
+    """How the elements are packed; None where they lie as they are."""
+    if dtype in (DType.S4, DType.U4):
+        return narrowest(elements) or by_name(str(dtype))
+    return narrowest(elements) if elements.nbytes >= MIN_CODED_BYTES else None
+
+
+def _size(values: NDArray[Any]) -> int:
+    packing = narrowest(values)
+    return values.nbytes if packing is None else packing.size(values.size)
+
+
+def coded(array: NDArray[Any]) -> Coded | None:
+    """The smallest code of an array's zeros, or None where storing all elements is smaller."""
+    flat = np.ascontiguousarray(array).reshape(-1)
+    if flat.nbytes < MIN_CODED_BYTES:
+        return None
+    stored = _is_stored(flat)
+    if flat.size - int(np.count_nonzero(stored)) < MIN_ZERO_SHARE * flat.size:
+        return None
+    best, smallest = None, _size(flat)
+    for candidate in candidates(stored, array.shape):
+        size = _size(flat[candidate.order]) + candidate.data.size + _TENSOR_BYTES
+        if size < smallest:
+            best, smallest = candidate, size
+    return best
+
+
+def _encode_elements(array: NDArray[Any], dtype: DType, name: str, put: Put) -> dict[str, Json]:
+    elements = _narrow(array, dtype)
+    code = coded(elements)
+    keys: dict[str, Json] = {}
+    if code is not None:
+        elements = elements.reshape(-1)[code.order]
+        keys |= {"positions": put(f"{name}.positions", code.data), **code.keys}
+    packing = _packing(elements, dtype)
+    if packing is None:
+        return {"tensor": put(name, array if code is None else elements), **keys}
+    if code is not None:
+        keys["stored"] = int(elements.size)
+    return {
+        "tensor": put(name, packing.pack(elements.reshape(-1))),
+        "pack": packing.name,
+        **keys,
+    }
 
 
 def decode(
@@ -138,7 +159,10 @@ def decode(
     """
     count = int(np.prod(dims, dtype=np.int64))
     what = f"constant '{entry['tensor']}'"
-    stored = _decode_elements(entry, count, tensors, what)
+    try:
+        stored = _decode_elements(entry, dtype, count, tensors)
+    except FormatError as error:
+        raise FormatError(f"{what}: {error}") from error
     if "scale" not in entry:
         array = stored.reshape(dims)
         if dtype in (DType.S4, DType.U4):
@@ -154,8 +178,7 @@ def decode(
         raise FormatError(f"{what} has a scale, but is {dtype}; only f32 values may have one")
     scale = _lookup(tensors, entry["scale"], what)
     axis, group = entry.get("axis"), entry.get("group", 0)
-    kind = "scaled4" if entry.get("scheme") == "packed4.1" else "scaled8"
-    storage = Storage(kind, stored.reshape(dims), scale, axis or 0, group)
+    storage = Storage("scaled", stored.reshape(dims), scale, axis or 0, group)
     try:
         return (
             stored.reshape(dims).astype(np.float32) * _scales(scale, dims, axis, group)
@@ -172,31 +195,45 @@ def _lookup(tensors: Mapping[str, NDArray[Any]], name: Json, what: str) -> NDArr
     return tensors[name]
 
 
+def _unpacked_type(dtype: DType) -> Any:
+    """What packed elements of a value are in memory: see unpacked_type in constants.cpp."""
+    return np.uint8 if dtype in (DType.U8, DType.U4) else np.int8
+
+
 def _decode_elements(
-    entry: Mapping[str, Json], count: int, tensors: Mapping[str, NDArray[Any]], what: str
+    entry: Mapping[str, Json], dtype: DType, count: int, tensors: Mapping[str, NDArray[Any]]
 ) -> NDArray[Any]:
-    array = _lookup(tensors, entry["tensor"], what)
+    array = _lookup(tensors, entry["tensor"], "it").reshape(-1)
     scheme = entry.get("scheme", "dense")
+    if scheme not in ("dense", "gaps.1", "pattern.1"):
+        raise FormatError(f"scheme {scheme!r} is unknown; a newer pyruntime wrote the file")
+    if "pack" in entry:
+        array = _unpack(entry, dtype, count if scheme == "dense" else entry.get("stored"), array)
     if scheme == "dense":
         if array.size != count:
-            raise FormatError(f"{what} has {array.size} elements, its dims say {count}")
-        return array.reshape(-1)
-    if scheme == "packed4.1":
-        if array.dtype != np.uint8 or array.size != (count + 1) // 2:
-            raise FormatError(
-                f"{what}: {count} packed 4-bit elements need {(count + 1) // 2} bytes of U8"
-            )
-        return unpack4(array.reshape(-1), count, signed=entry.get("stored", "s4") == "s4")
-    if scheme != "bitmask.1":
-        raise FormatError(f"{what} has the unknown scheme {scheme!r}")
-    mask = _lookup(tensors, entry.get("mask"), what)
-    if mask.dtype != np.uint8 or mask.size != (count + 7) // 8:
-        raise FormatError(
-            f"{what}: the mask of {count} elements needs {(count + 7) // 8} bytes of U8"
-        )
-    bits = np.unpackbits(mask, bitorder="little").astype(bool)
-    if bits[count:].any() or int(np.count_nonzero(bits)) != array.size:
-        raise FormatError(f"{what}: the mask's set bits do not number the {array.size} values")
+            raise FormatError(f"it has {array.size} elements, the dims say {count}")
+        return array
+    code = _lookup(tensors, entry.get("positions"), "it").reshape(-1)
+    if code.dtype != np.uint8:
+        raise FormatError("positions must be U8")
+    order = decode_positions(entry, code, count)
+    if order.size != array.size:
+        raise FormatError(f"it holds {array.size} values, the positions {order.size}")
     full = np.zeros(count, array.dtype)
-    full[bits[:count]] = array.reshape(-1)
+    full[order] = array
     return full
+
+
+def _unpack(
+    entry: Mapping[str, Json], dtype: DType, count: Any, array: NDArray[Any]
+) -> NDArray[Any]:
+    packing = by_name(entry["pack"])
+    if not isinstance(count, int) or count < 0:
+        raise FormatError(f"'stored' must be a number of elements, not {count!r}")
+    if array.dtype != np.uint8 or array.size != packing.size(count):
+        raise FormatError(f"{count} packed elements need {packing.size(count)} bytes of U8")
+    elements = packing.unpack(array, count).astype(_unpacked_type(dtype))
+    limit = {DType.S4: 7, DType.U4: 15}.get(dtype, 127)
+    if elements.size and int(elements.max()) > limit:
+        raise FormatError("an element lies outside of its type's range")
+    return np.asarray(elements)
