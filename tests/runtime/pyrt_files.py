@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -123,3 +123,26 @@ def linear(K: int = 8, N: int = 4) -> tuple[dict[str, Any], dict[str, np.ndarray
         "b": rng.standard_normal(N).astype(np.float32),
     }
     return program, tensors
+
+
+def program_of(
+    values: Sequence[dict[str, Any]],
+    steps: Sequence[dict[str, Any]],
+    inputs: Sequence[int],
+    outputs: Sequence[int],
+) -> dict[str, Any]:
+    """A program with one symbol, B."""
+    return {
+        "format": "1.0",
+        "requires": [],
+        "symbols": ["B"],
+        "values": list(values),
+        "inputs": [{"name": f"x{i}", "value": v} for i, v in enumerate(inputs)],
+        "outputs": [{"name": f"y{i}", "value": v} for i, v in enumerate(outputs)],
+        "segments": [{"steps": [{"attributes": {}, **step} for step in steps]}],
+    }
+
+
+def value(*dims: Any, dtype: str = "f32", **more: Any) -> dict[str, Any]:
+    """A value's entry; with `tensor`, a constant."""
+    return {"dtype": dtype, "dims": list(dims), **more}
