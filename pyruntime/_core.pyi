@@ -62,6 +62,8 @@ class StepInfo(TypedDict, total=False):
     predicted_ns: float
     packed_bytes: int
     fast_share: float | None  # None from profile()
+    density: float | None
+    break_even: float | None  # None from profile()
     inputs: list[tuple[str, tuple[int, ...], str] | None]  # dtype, dims, form
     outputs: list[tuple[str, tuple[int, ...], str] | None]
     # row, predicted ns (-1: cannot run), why not ("" for the one taken)

@@ -138,6 +138,9 @@ class StepInfo:
         packed_bytes: of its weights.
         fast_share: of its pairs of weights, how many the kernel's fast path takes, 0..1; None where
             it has one path only.
+        density: share of its constant weights that are not zero; None where it has none.
+        break_even: the largest density at which a kernel that skips zeros would be taken; None
+            where there is none, or no weight is zero.
         inputs: None where absent.
         outputs: likewise.
         candidates: all rows of the family, and why not the others.
@@ -152,6 +155,8 @@ class StepInfo:
     predicted_ns: float
     packed_bytes: int
     fast_share: float | None
+    density: float | None
+    break_even: float | None
     inputs: tuple[OperandInfo | None, ...]
     outputs: tuple[OperandInfo | None, ...]
     candidates: tuple[Candidate, ...]
@@ -239,6 +244,8 @@ def step_infos(entries: Iterable[Mapping[str, Any]]) -> tuple[StepInfo, ...]:
             entry["predicted_ns"],
             entry["packed_bytes"],
             entry["fast_share"],
+            entry["density"],
+            entry["break_even"],
             tuple(None if item is None else OperandInfo(*item) for item in entry["inputs"]),
             tuple(None if item is None else OperandInfo(*item) for item in entry["outputs"]),
             tuple(Candidate(*item) for item in entry["candidates"]),

@@ -75,4 +75,29 @@ Choice choose(std::span<const Row* const> rows, const Problem& problem, FeatureM
   return choice;
 }
 
+double break_even_density(std::span<const Row* const> rows, const Problem& problem,
+                          FeatureMask features, std::span<const RowCost> costs) {
+  constexpr int kSteps = 50;
+  if (problem.facts == nullptr || problem.facts->nonzeros == 0) return -1;
+  const WeightFacts& now = *problem.facts;
+  for (int step = kSteps - 1; step > 0; --step) {
+    const double density = static_cast<double>(step) / kSteps;
+    const double scale =
+        density * static_cast<double>(now.count) / static_cast<double>(now.nonzeros);
+    const auto scaled = [scale](int64_t count) {
+      return static_cast<int64_t>(std::ceil(static_cast<double>(count) * scale));
+    };
+    WeightFacts facts = now;
+    facts.nonzeros = scaled(now.nonzeros);
+    facts.fullest = scaled(now.fullest);
+    facts.quads = scaled(now.quads);
+    facts.blocks = scaled(now.blocks);
+    Problem other = problem;
+    other.facts = &facts;
+    const Choice choice = choose(rows, other, features, costs);
+    if (choice.row != nullptr && choice.row->compressed) return density;
+  }
+  return -1;
+}
+
 }  // namespace pyrt

@@ -42,4 +42,9 @@ struct Choice {
 Choice choose(std::span<const Row* const> rows, const Problem& problem, FeatureMask features,
               std::span<const RowCost> costs = {}, std::string_view filter = {});
 
+// The largest share of non-zero weights, of the structure that they have now, at which a compressed
+// row would be taken; negative where there is none, or the weights are not known.
+double break_even_density(std::span<const Row* const> rows, const Problem& problem,
+                          FeatureMask features, std::span<const RowCost> costs = {});
+
 }  // namespace pyrt

@@ -361,7 +361,8 @@ class PySession {
     return result;
   }
 
-  // `shares`: "fast_share" too, for which the weights are read once more.
+  // `shares`: "fast_share" and "break_even" too, which take a while: the weights are read once
+  // more, rows are chosen for other densities.
   py::list describe_binding(const Binding& binding, bool shares) const {
     py::list list;
     for (size_t i = 0; i < binding.steps.size(); ++i) {
@@ -388,6 +389,16 @@ class PySession {
     entry["fast_share"] = py::none();
     if (shares && step.row != nullptr && step.row->fast_share != nullptr) {
       entry["fast_share"] = step.row->fast_share(*step.problem);
+    }
+    const WeightFacts* facts = step.problem->facts;
+    entry["density"] = py::none();
+    entry["break_even"] = py::none();
+    if (facts != nullptr && facts->count > 0) {
+      entry["density"] = static_cast<double>(facts->nonzeros) / static_cast<double>(facts->count);
+    }
+    if (shares && facts != nullptr && facts->nonzeros < facts->count) {
+      const double density = break_even_of(step, session_->bind_options());
+      if (density >= 0) entry["break_even"] = density;
     }
     const auto operands = [](const Operands& from) {
       py::list result;

@@ -11,6 +11,12 @@
 namespace pyrt {
 namespace {
 
+std::vector<RowCost> row_costs(const BindOptions& options) {
+  std::vector<RowCost> costs;
+  for (const auto& [row, factor] : options.cost_factors) costs.push_back({row, factor});
+  return costs;
+}
+
 // Handing work to threads that spin and waiting for them costs some 0.3 us: a step of 3 us gains
 // 1.3 x from a second core (Zen 3), a shorter one nothing. Whether sleeping threads are woken for
 // it is the pool's decision.
@@ -156,8 +162,7 @@ class Binder {
 
   Status choose_row(const StepSpec& spec, BoundStep* step) const {
     const std::span<const Row* const> rows = rows_of(spec.family_name);
-    std::vector<RowCost> costs;
-    for (const auto& [row, factor] : options_.cost_factors) costs.push_back({row, factor});
+    const std::vector<RowCost> costs = row_costs(options_);
     step->choice = choose(rows, *step->problem, options_.features, costs, options_.row_filter);
     if (step->choice.row == nullptr && !options_.row_filter.empty() && !options_.strict) {
       step->choice = choose(rows, *step->problem, options_.features, costs);
@@ -435,6 +440,12 @@ Result<std::shared_ptr<const Binding>> bind(std::shared_ptr<const Model> model,
                                             std::span<const Dims> input_dims,
                                             const BindOptions& options) {
   return Binder(std::move(model), options).bind(input_dims);
+}
+
+double break_even_of(const BoundStep& step, const BindOptions& options) {
+  if (step.family == nullptr) return -1;
+  return break_even_density(rows_of(step.family->name), *step.problem, options.features,
+                            row_costs(options));
 }
 
 }  // namespace pyrt

@@ -97,4 +97,7 @@ Result<std::vector<int64_t>> solve_symbols(const Program& program,
 
 std::string dims_text(const Dims& dims);  // "[1, 3, 224, 224]"
 
+// For introspection: break_even_density() of a bound step's weights (choose.h).
+double break_even_of(const BoundStep& step, const BindOptions& options);
+
 }  // namespace pyrt

@@ -12,17 +12,22 @@ from pyruntime.cli._feeds import add_shape, given_dims
 from pyruntime.cli._table import table
 from pyruntime.compression._layers import layers, zero_share
 from pyruntime.graph.dims import evaluate, product
+from pyruntime.plan.file import Document
 from pyruntime.preprocess import ANNOTATION
+from pyruntime.tuning.explain import reason
+from pyruntime.tuning.roofline import bytes_moved, macs, measure_peaks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from pyruntime.graph import Dim, Graph
+    from pyruntime.kernels import StepInfo
     from pyruntime.session import Session
 
 _NAME_WIDTH = 34
 _WIDTH = 100
+_LARGE_CONSTANT = 1024  # bytes in the file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,13 +56,19 @@ def run(arguments: argparse.Namespace) -> int:
     session = shared.open_session(arguments.model, arguments.threads, arguments.dim)
     if arguments.model.suffix == ".pyrt":
         lines += _file_lines(arguments.model, session)
+        result["constants"] = [asdict(item) for item in Document(arguments.model).constants()]
     dims = given_dims(session, arguments.shape)
     result["inputs"] = [asdict(info) for info in session.inputs]
     result["outputs"] = [asdict(info) for info in session.outputs]
-    result["steps"] = [asdict(step) for step in session.steps(dims)]
+    steps = session.steps(dims)
+    result["steps"] = [asdict(step) for step in steps]
     result["inexact_steps"] = list(session.inexact_steps(dims))
     result["memory"] = session.memory(dims)
-    lines += _session_lines(session, dims, arguments.why)
+    lines += _session_lines(session, dims, steps)
+    if arguments.why:
+        result["why"] = describe_why(steps, session.isa)
+        lines += _why_lines(result["why"])
+        lines += _constant_lines(result.get("constants", []))
     if arguments.json:
         shared.print_json(result)
     else:
@@ -158,24 +169,98 @@ def _file_lines(path: Path, session: Session) -> list[str]:
     return [*lines, ""]
 
 
-def _session_lines(
-    session: Session, dims: Mapping[str, tuple[int, ...]] | None, why: bool
-) -> list[str]:
-    steps = session.steps(dims)
-    rows: list[tuple[str, ...]] = [
+def _step_table(steps: Sequence[StepInfo]) -> str:
+    shares = any(step.fast_share is not None for step in steps)
+    rows = [
         (
             step.name[-_NAME_WIDTH:],
             step.family,
             step.exactness,
             step.row or "numpy reference",
-            "" if step.fast_share is None else f"{step.fast_share:.1%}",
+            *((_share(step.fast_share),) if shares else ()),
         )
         for step in steps
     ]
-    header: tuple[str, ...] = ("step", "family", "class", "kernel", "fast pairs")
-    if all(step.fast_share is None for step in steps):
-        header, rows = header[:-1], [row[:-1] for row in rows]
-    lines = [table(header, rows, left=4)]
+    header = ("step", "family", "class", "kernel", *(("fast pairs",) if shares else ()))
+    return table(header, rows, left=4)
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.1%}"
+
+
+def describe_why(steps: Sequence[StepInfo], isa: str) -> list[dict[str, Any]]:
+    """Of each step: work, traffic, how near its prediction is to what this core could do, why."""
+    peaks = measure_peaks(isa)
+    return [
+        {
+            "step": step.name or "(form)",
+            "kernel": step.row or "numpy reference",
+            "isa": _isa_of(step),
+            "density": step.density,
+            "macs": macs(step),
+            "bytes": bytes_moved(step),
+            "predicted_ns": step.predicted_ns,
+            "roofline": peaks.bound_ns(step) / step.predicted_ns if step.predicted_ns > 0 else None,
+            "reason": reason(step),
+        }
+        for step in steps
+    ]
+
+
+def _isa_of(step: StepInfo) -> str:
+    return step.row.rsplit("_", 1)[-1] if step.row else ""
+
+
+def _why_lines(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    rows = [
+        (
+            entry["step"][-_NAME_WIDTH:],
+            entry["kernel"],
+            "" if entry["density"] is None else f"{entry['density']:.2f}",
+            f"{entry['bytes'] / 1e3:,.1f}",
+            _share(entry["roofline"]) if entry["macs"] else "",
+        )
+        for entry in entries
+    ]
+    width = max((len(row[0]) for row in rows), default=0)
+    return [
+        "",
+        table(("step", "kernel", "density", "kB moved", "roofline"), rows, left=2),
+        "roofline: the least time for dense weights by this core's measured peaks, over the",
+        "predicted time; above 100 % where zeros are skipped.",
+        "",
+        "why no faster kernel (--json lists every candidate):",
+        *(
+            f"  {row[0]:{width}}  {entry['reason']}"
+            for row, entry in zip(rows, entries, strict=True)
+        ),
+    ]
+
+
+def _constant_lines(constants: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The constants that take most of a file, against what they carry."""
+    rows = [
+        (
+            entry["name"][-_NAME_WIDTH:],
+            "x".join(map(str, entry["dims"])),
+            f"{entry['scheme']}, {entry['element']}",
+            f"{entry['bytes']:,}",
+            f"{entry['bytes'] / entry['bound']:.3f}",
+        )
+        for entry in constants
+        if entry["bytes"] >= _LARGE_CONSTANT
+    ]
+    if not rows:
+        return []
+    header = ("constant", "dims", "stored as", "bytes", "of what it carries")
+    return ["", table(header, rows, left=3)]
+
+
+def _session_lines(
+    session: Session, dims: Mapping[str, tuple[int, ...]] | None, steps: Sequence[StepInfo]
+) -> list[str]:
+    lines = [_step_table(steps)]
     host = sum(1 for step in steps if step.host)
     lines.append(
         f"{len(steps)} steps: {len(steps) - host} native, {host} by numpy reference; {session.isa}"
@@ -188,10 +273,4 @@ def _session_lines(
     memory = ", ".join(
         f"{name.removesuffix('_bytes')} {size:,}" for name, size in session.memory(dims).items()
     )
-    lines.append(f"bytes in memory: {memory}")
-    if why:
-        lines.append("")
-        for step in steps:
-            lines.append(f"{step.name}: {step.row or 'numpy reference'}")
-            lines += [f"    {reason}" for reason in step.why]
-    return lines
+    return [*lines, f"bytes in memory: {memory}"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import mmap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,9 +18,10 @@ from numpy.typing import NDArray
 from pyruntime.errors import FormatError, PyruntimeError, UnsupportedError
 from pyruntime.graph.dims import Expr, to_json
 from pyruntime.graph.types import DType
-from pyruntime.plan import storage
+from pyruntime.plan import positions, storage
 from pyruntime.plan.container import Tensor, pack, parse_json, unpack, write_atomically
 from pyruntime.plan.encode import OPERATORS, FloatPool, decode, dim_from_json, encode, integer
+from pyruntime.plan.packing import by_name
 from pyruntime.plan.program import ABSENT, HOST, Port, Program, ProgramValue, Segment, Step
 
 Json: TypeAlias = Any
@@ -178,6 +180,29 @@ def _content(source: Source) -> bytes | memoryview:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredConstant:
+    """How a constant lies in a file.
+
+    Attributes:
+        name: of its value.
+        dims: of its value.
+        scheme: which elements are stored: "dense", "gaps.1" (with blocks: "gaps.1 16x4"), ...
+        element: how a stored element lies: a packing's name or an element type.
+        stored: how many are stored.
+        bytes: of its tensors.
+        bound: bytes that the stored elements and their positions carry; scales are counted whole.
+    """
+
+    name: str
+    dims: tuple[int, ...]
+    scheme: str
+    element: str
+    stored: int
+    bytes: int
+    bound: float
+
+
+@dataclass(frozen=True, slots=True)
 class HostStep:
     """A host step with the dtypes of its operands, None where absent."""
 
@@ -230,6 +255,35 @@ class Document:
                 )
                 for index, step in found.items()
             }
+
+    def constants(self) -> tuple[StoredConstant, ...]:
+        """How each constant is stored, without decoding it."""
+        with _malformed():
+            return tuple(self._stored(entry) for entry in self.json["values"] if "tensor" in entry)
+
+    def _stored(self, entry: Mapping[str, Json]) -> StoredConstant:
+        tensor = self.tensors[entry["tensor"]]
+        dims = tuple(int(dim) for dim in entry["dims"])
+        count = math.prod(dims)
+        extra = sum(
+            self.tensors[entry[key]].data.size for key in ("positions", "scale") if key in entry
+        )
+        scales = self.tensors[entry["scale"]].data.size if "scale" in entry else 0
+        element, stored = tensor.dtype.lower(), math.prod(tensor.shape)
+        bits: float = 8 * tensor.data.size / max(stored, 1)
+        if "pack" in entry:
+            packing = by_name(entry["pack"])
+            element, stored, bits = packing.name, entry.get("stored", count), packing.bits
+        scheme = " ".join(
+            [
+                entry.get("scheme", "dense"),
+                *("x".join(map(str, entry[key])) for key in ("block",) if key in entry),
+                *(":".join(map(str, entry[key])) for key in ("pattern",) if key in entry),
+            ]
+        )
+        bound = (stored * bits + positions.information(entry, count)) / 8 + scales
+        name = entry.get("name") or entry["tensor"]
+        return StoredConstant(name, dims, scheme, element, stored, tensor.data.size + extra, bound)
 
     def annotations(self) -> dict[str, Any]:
         """The annotations, decoded."""

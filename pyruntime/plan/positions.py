@@ -284,3 +284,20 @@ def _decode_pattern(
     kept = (table[ranks][:, None] >> np.arange(group, dtype=np.uint32)) & 1 == 1
     index = view.index().reshape(-1, group)
     return np.asarray(index[kept], np.int64)
+
+
+def information(entry: Mapping[str, Any], count: int) -> float:
+    """Bits that the positions of a constant of `count` elements carry, from its keys.
+
+    Raises:
+        FormatError: the keys do not fit.
+    """
+    if entry.get("scheme", "dense") == "dense":
+        return 0.0
+    view = _read_view(entry, count)
+    if entry["scheme"] == "pattern.1":
+        most, group = _pair(entry.get("pattern"), "pattern", MAX_PATTERN)
+        return count / group * log2_choose(group, most)
+    height, width = _pair(entry.get("block", [1, 1]), "block", MAX_BLOCK)
+    total = -(-view.columns // height) * -(-view.depth // width)
+    return log2_choose(total, min(int(entry["blocks"]), total))

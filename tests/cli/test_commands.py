@@ -51,9 +51,26 @@ def test_inspect_onnx_and_compiled(call: Call, model: Path, compiled: Path) -> N
     assert found["inputs"][0]["name"] == "image"
     stem = next(step for step in found["steps"] if step["name"] == "stem")
     assert stem["outputs"][0]["dims"] == [2, 4, 8, 8]
-    why = call("inspect", compiled, "--why").out
-    assert "taken, predicted" in why
-    assert "fast pairs" not in why  # f32
+    assert "fast pairs" not in text.out  # f32
+
+
+def test_inspect_says_why(call: Call, compiled: Path) -> None:
+    text = call("inspect", compiled, "--why").out
+    assert "why no faster kernel" in text
+    assert "roofline" in text
+    assert max(map(len, text.splitlines())) <= WIDTH
+    found = call("inspect", compiled, "--why", "--json").json
+    assert [entry["step"] for entry in found["why"]] == [
+        step["name"] or "(form)" for step in found["steps"]
+    ]
+    for entry in found["why"]:
+        assert entry["reason"]
+        assert entry["bytes"] >= 0
+    stem = next(entry for entry in found["why"] if entry["step"] == "stem")
+    assert stem["macs"] == 4 * 27 * 64
+    assert stem["roofline"] > 0
+    for constant in found["constants"]:
+        assert constant["bytes"] + 1 >= constant["bound"]
 
 
 def test_compile_stores_the_preprocessing(call: Call, model: Path, tmp_path: Path) -> None:

@@ -18,6 +18,13 @@ constexpr Row kTwin = {.name = "g_twin", .family = "g", .cost_ns = cost_100};
 constexpr Row kSparse = {.name = "s_80", .family = "g", .compressed = true, .cost_ns = cost_80};
 constexpr Row kHardly = {.name = "s_95", .family = "g", .compressed = true, .cost_ns = cost_95};
 
+// As if every non-zero weight cost a nanosecond.
+double cost_nonzeros(const Problem& problem) {
+  return static_cast<double>(problem.facts->nonzeros);
+}
+constexpr Row kCounting = {
+    .name = "s_counting", .family = "g", .compressed = true, .cost_ns = cost_nonzeros};
+
 std::string reason_of(const Choice& choice, const Row& row) {
   for (const Candidate& candidate : choice.candidates) {
     if (candidate.row == &row) return candidate.reason;
@@ -57,6 +64,20 @@ PYRT_TEST(choose_wants_a_gain_from_compressed_rows) {
          "100 / 95 is below 1.15");
   const Row* const alone[] = {&kHardly};
   expect(choose(alone, problem, 0).row == &kHardly, "a compressed row without a rival");
+}
+
+PYRT_TEST(break_even_is_where_a_compressed_row_begins_to_win) {
+  const Row* const rows[] = {&kScalar, &kCounting};
+  Problem problem;
+  expect(break_even_density(rows, problem, 0) < 0, "nothing is known of the weights");
+  const WeightFacts facts = {.count = 200, .nonzeros = 20};
+  problem.facts = &facts;
+  // 100 / 1.15 = 86.96 of 200 weights.
+  expect(break_even_density(rows, problem, 0) == 0.42, "43.5 % of the weights, in steps of 2 %");
+  const RowCost slower[] = {{"s_counting", 2}};
+  expect(break_even_density(rows, problem, 0, slower) == 0.20, "twice the cost, half the density");
+  const Row* const dense[] = {&kScalar};
+  expect(break_even_density(dense, problem, 0) < 0, "no compressed row");
 }
 
 PYRT_TEST(choose_applies_costs_and_filters) {

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import pyruntime
+from pyruntime.tuning.explain import reason
 
 FOLDER = Path(
     os.environ.get("PYRUNTIME_MODELS", Path(__file__).parents[2].parent / "shared" / "models")
@@ -73,4 +74,10 @@ def test_model_gives_what_was_recorded(name: str, recording: str, record_steps: 
     session = pyruntime.Session(compiled(name))
     feeds = compare(name, recording, session)
     record_steps(name, session.steps(feeds))
-    assert session.steps(), "sizes to explain the steps are found without feeds, too"
+    steps = session.steps()
+    assert steps, "sizes to explain the steps are found without feeds, too"
+    for step in steps:
+        assert reason(step), f"{step.name}: no reason for {step.row or 'the reference'}"
+        if not step.host:
+            others = [c for c in step.candidates if c.row != step.row]
+            assert all(other.reason for other in others), step.name
