@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from pyruntime._core import CancelToken
 from pyruntime._core import Session as NativeSession
+from pyruntime.costs import stored as stored_costs
 from pyruntime.errors import ArgumentError
 from pyruntime.host import HostSteps
 from pyruntime.kernels import Candidate, OperandInfo, StepInfo, cpu, step_infos, trial_shapes
@@ -82,7 +83,8 @@ class Session:
         verify: check the file's checksum.
         mmap: map the file. False reads it, for files that somebody else may change meanwhile.
         max_bytes: of memory for constants, weights and buffers; None for no limit.
-        costs: row name -> measured / predicted time, from `pyruntime tune`.
+        costs: row name -> measured / predicted time; None takes what `pyruntime tune` found on
+            this CPU, if anything (`pyruntime.costs`).
         rows: prefer kernels whose name contains this text; for experiments.
 
     Raises:
@@ -109,6 +111,8 @@ class Session:
             source = bytes(source)  # pickling and host steps read it again, and it must not change
         elif not isinstance(source, bytes):
             source = os.fspath(source)
+        if costs is None:
+            costs = stored_costs()
         self._source: str | bytes = source
         self._document: Document | None = None
         self._options = {
@@ -117,7 +121,7 @@ class Session:
             "verify": verify,
             "mmap": mmap,
             "max_bytes": max_bytes,
-            "costs": dict(costs or {}),
+            "costs": dict(costs),
             "rows": rows,
         }
         self._native: Any = NativeSession(
@@ -128,7 +132,7 @@ class Session:
             mmap=mmap,
             max_bytes=max_bytes or 0,
             row=rows,
-            costs=list((costs or {}).items()),
+            costs=list(costs.items()),
             host=HostSteps(functools.partial(_host_steps, source)),
         )
 

@@ -79,14 +79,15 @@ PY_RANKS = {
     "compression": 4,  # works on the fused graph that passes make
     "plan": 4,
     "host": 4,
-    "session": 5,
-    "api": 6,  # compression calibrated by sessions
-    "backend": 6,
-    "tuning": 6,
-    "": 7,  # the public names, loaded when first used
-    "demo": 8,
-    "cli": 9,
-    "train": 9,  # may import anything, is imported by nothing: cli has the same rank
+    "costs": 5,  # what tuning found, read by sessions
+    "session": 6,
+    "api": 7,  # compression calibrated by sessions
+    "backend": 7,
+    "tuning": 7,
+    "": 8,  # the public names, loaded when first used
+    "demo": 9,
+    "cli": 10,
+    "train": 10,  # may import anything, is imported by nothing: cli has the same rank
 }
 MAY_IMPORT_CORE = {"kernels", "session"}
 OPS_MAY_IMPORT = {"errors", "graph", "ops"}

@@ -21,6 +21,7 @@ COMMANDS = {
     "run": "run a model on arrays, images or sound",
     "bench": "measure latency, memory and load time",
     "profile": "time per step",
+    "tune": "fit the choice of kernels to this machine, in under a minute",
     "demo": "see five compressions of a real network side by side",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import wave
@@ -14,7 +15,9 @@ import pytest
 from PIL import Image
 
 import pyruntime as rt
+from pyruntime import costs
 from pyruntime.cli.main import COMMANDS, main
+from pyruntime.tuning import fit
 
 WIDTH = 100
 
@@ -71,6 +74,24 @@ def test_inspect_says_why(call: Call, compiled: Path) -> None:
     assert stem["roofline"] > 0
     for constant in found["constants"]:
         assert constant["bytes"] + 1 >= constant["bound"]
+
+
+def test_tune_writes_what_sessions_read(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some = list(itertools.islice(fit.problems(), 2))
+    monkeypatch.setattr(fit, "problems", lambda: some)
+    path = tmp_path / "tuning.json"
+    made = call("tune", "-o", path, "--json").json
+    assert made["file"] == str(path)
+    assert made["factors"].keys() == costs.load(path).keys()
+    assert 0 <= made["near_best"]["after"] <= 1
+    text = call("tune", "-o", path)
+    assert "within 10 %" in text.out
+    assert str(path) in text.out
+    off = call("tune")  # the suite runs with PYRUNTIME_TUNING=off
+    assert off.code == 1
+    assert "--output" in off.err
 
 
 def test_compile_stores_the_preprocessing(call: Call, model: Path, tmp_path: Path) -> None:
