@@ -102,6 +102,21 @@ PYRT_TEST(gemm_fitted_long_products) {
   check(Pattern::kBell, random, 34, 17, 20001, 0);
 }
 
+// Few columns with excess, but much of it, and in the last one, too.
+PYRT_TEST(gemm_fitted_uneven_columns) {
+  Random random(36);
+  for (const int64_t every : {5, 15, 3}) {
+    Tensor w = weights(Pattern::kBell, random, 200, 16, false);
+    for (int64_t i = 0; i < 200 * 16; ++i) {
+      int8_t* value = w.data<int8_t>() + i;
+      *value = static_cast<int8_t>(i % 16 % every != 0 ? *value != 0 : (i % 3 == 0 ? 127 : -128));
+    }
+    Step step("gemm");
+    step.input(random.s8({5, 200})).input(w, Role::kConstant).output(DType::kS32, {5, 16});
+    step.check_rows("excess of every column of " + std::to_string(every));
+  }
+}
+
 // Products of a batch with transposed activations are separate ones that share the scratch.
 PYRT_TEST(gemm_fitted_batches) {
   Random random(35);

@@ -398,13 +398,21 @@ struct FittedU8 {
     if constexpr (kWhole) store_words<kBegins>(s[1], begin, to + 2);
   }
 
+  // Whether the first 16 chains are one of each column, and so begin all sums.
+  static bool begins_with_all(const Chain* chains, int64_t count) {
+    for (int64_t i = 0; i < kPanel; ++i) {
+      if (i >= count || chains[i].column != i) return false;
+    }
+    return true;
+  }
+
   // sums[column][32] = base[column] + the excess of a panel times the rows of one group.
   template <bool kWhole>
   [[gnu::noinline]] static void sum_excess(const Chain* chains, int64_t count, const uint8_t* x,
                                            const int32_t* base, int32_t* sums) {
     const Chain* chain = chains;
     const Chain* end = chains + count;
-    if (count >= kPanel && chains[kPanel - 1].column == kPanel - 1) {  // one of each column
+    if (begins_with_all(chains, count)) {
       for (; chain < chains + kPanel; ++chain) store_chain<true, kWhole>(*chain, x, base, sums);
     } else {
       for (int64_t n = 0; n < kPanel; ++n) {
