@@ -226,6 +226,15 @@ struct ConvLines {
     }
   }
 
+  // Predicted time of preparing all lines of a group: an element costs 0.04 ns to widen or copy, a
+  // line about 15 ns, a run of channels that is not a line 4 ns.
+  static double prepare_ns(const ConvParams& p, const ConvGeometry& g, const ConvBlocks& b) {
+    if (g.in_place) return 0;
+    const double lines = static_cast<double>(b.m_blocks) * static_cast<double>(b.lines);
+    const double runs = g.step_w > 1 || p.group > 1 ? 4 * static_cast<double>(b.columns) : 15;
+    return lines * (runs + 0.04 * static_cast<double>(b.columns * g.Cg));
+  }
+
   // Output pixels [*first, *first + returned) of block i.
   static int64_t rows_of(const ConvGeometry& g, const ConvBlocks& b, int64_t i, int64_t* first) {
     if (g.M() == 0) return 0;

@@ -135,8 +135,7 @@ struct ConvRows {
   }
 
   // Predicted time of what the product does not count: preparing lines and pointers, and beginning
-  // taps. An element costs 0.04 ns to widen or copy, a line about 15 ns, a run of channels that is
-  // not a line 4 ns, another tap of a tile 3 ns (a loop that ends, pointers to the next).
+  // taps: another tap of a tile costs 3 ns (a loop that ends, pointers to the next).
   static double prepare_ns(const Problem& problem) {
     constexpr double kPackNs = 4;  // a weight that is packed in the run
     const auto& p = problem.as<ConvParams>();
@@ -144,13 +143,10 @@ struct ConvRows {
     const ConvBlocks b = blocks(problem, g);
     const double packed = packed_once(problem) ? 0 : static_cast<double>(g.K() * p.N());
     const double pointers = static_cast<double>(g.M()) * 0.5;
-    const double lines = static_cast<double>(b.m_blocks) * static_cast<double>(b.lines);
-    const double runs = g.step_w > 1 || p.group > 1 ? 4 * static_cast<double>(b.columns) : 15;
-    const double line = runs + 0.04 * static_cast<double>(b.columns * g.Cg);
     const double tiles = static_cast<double>(ceil_div(g.M(), Isa::kMr) * b.panels);
     const double taps = static_cast<double>(g.taps() - 1) * 3;
     return static_cast<double>(p.group) *
-           (pointers + (g.in_place ? 0 : lines * line) + packed * kPackNs + tiles * taps);
+           (pointers + Lines::prepare_ns(p, g, b) + packed * kPackNs + tiles * taps);
   }
 
   static void run(const Problem& problem, const Call& call, int64_t begin, int64_t end) {
