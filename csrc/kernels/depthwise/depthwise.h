@@ -6,7 +6,8 @@
 //
 // f32 kernels multiply straight from the image and leave out taps outside it
 // (depthwise_f32-inl.h); int8 kernels widen lines of the image first, pairs of taps side by side
-// (depthwise_s8-inl.h). Both take several output channels per input channel too.
+// (depthwise_s8-inl.h). Both take several output channels per input channel too. With VNNI int8
+// kernels interleave four rows of the image instead (depthwise_quads-inl.h).
 //
 // Packed in blocks of 16 output channels (f32: of 8 if O < 16); the last block starts at O - 16
 // (its first channels are computed twice, to the same values) or, if O is less, is padded with
