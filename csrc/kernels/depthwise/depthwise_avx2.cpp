@@ -236,7 +236,8 @@ double cost_s8(const Problem& problem) {
   const auto& p = problem.as<ConvParams>();
   const auto s = DepthwiseS8Rows<DepthwiseS8>::shape_of(p);
   const double pairs = static_cast<double>(s.pair_rows * s.pair_columns);
-  const double widened = static_cast<double>((p.stride_h > 2 ? s.pair_rows : 1) * s.span);
+  const double widened = static_cast<double>((p.stride_h > 2 ? s.pair_rows : 1) * s.span) /
+                         static_cast<double>(s.together);
   const double row = kRowNs + static_cast<double>(s.tile) * (kFinishNs + kPairNs * pairs) +
                      widened * (p.C < kDepthwiseBlock ? kCopyNs : kWidenNs);
   return kCallNs + static_cast<double>(p.B * p.OH * s.tiles * s.blocks) * row;

@@ -4,14 +4,16 @@
 // formula.
 //
 // Taps are paired down the kernel (rows 2j and 2j + 1), or along it if it has one row. The pair
-// line of image row r holds rows r and r + dilation, so that for stride 1 each line serves several
-// rows of output; a ring keeps as many as one output row spans. Positions outside the image hold
-// x_zero_point, so that kernels see no borders.
+// line of image row r holds rows r and r + dilation; a ring keeps as many as one output row spans.
+// For stride 1 and an odd number of kernel rows, rows of output in twos read the same lines: the
+// upper one of 3 x 3 taps has weights (w0, w1) and (w2, 0), the lower one (0, w0) and (w1, w2).
+// Positions outside the image hold x_zero_point, so that kernels see no borders.
 //
 //   pair line  [x][16 channels][2] s16, x + 128  64 bytes for each x: widening unsigned bytes needs
 //                                                no shuffle across halves of a vector
-//   weights    sums [block, 16] s32, then [block, half, pair row, pair column, 8, 2] s16; a missing
-//              second tap is 0
+//   weights    sums [block, 16] s32, then [block, half, row of output in two, pair row, pair
+//   column,
+//              8, 2] s16; a missing tap is 0
 //
 // A task is a tile of output (rows of a band, columns of a tile) for a group of 4 blocks of 16
 // channels, each with a ring of its own. Blocks take turns every few rows, while the cache lines of
@@ -60,7 +62,8 @@ struct DepthwiseS8Rows {
 
   // How one problem is cut; cheap enough to make per run.
   struct Shape {
-    bool along;  // taps paired along the row
+    bool along;        // taps paired along the row
+    int64_t together;  // rows of output that read the same lines: 1 or 2
     int64_t pair_rows, pair_columns;
     int64_t row_step, column_step;  // image pixels between pairs
     int64_t down, right;            // from the first to the second tap of a pair
@@ -75,6 +78,8 @@ struct DepthwiseS8Rows {
   static Shape shape_of(const ConvParams& p) {
     Shape s{};
     s.along = p.kernel_h == 1;
+    const bool both = p.stride_h == 1 && p.dilation_h == 1 && p.kernel_h % 2 == 1 && !s.along;
+    s.together = both ? 2 : 1;
     s.pair_rows = ceil_div(p.kernel_h, 2);
     s.pair_columns = s.along ? ceil_div(p.kernel_w, 2) : p.kernel_w;
     s.row_step = 2 * p.dilation_h;
@@ -84,7 +89,7 @@ struct DepthwiseS8Rows {
     s.tiles = ceil_div(p.OW, larger(8, kSpan / p.stride_w));
     s.tile = ceil_div(p.OW, larger(1, s.tiles));
     s.turn = larger(1, smaller(kMaxTurn, kTurnPixels / larger(1, s.tile * p.stride_w)));
-    s.ring = (s.pair_rows - 1) * s.row_step + (s.turn - 1) * p.stride_h + 1;
+    s.ring = (s.pair_rows - 1) * s.row_step + (s.turn - 1) * p.stride_h + s.together;
     s.bands = ceil_div(p.OH, kBandRows);
     s.band = ceil_div(p.OH, larger(1, s.bands));
     s.span = (s.tile - 1) * p.stride_w + (s.pair_columns - 1) * s.column_step + 1;
@@ -105,9 +110,10 @@ struct DepthwiseS8Rows {
     return problem.inputs[kInputW].constant != nullptr ? nullptr : "the weights are not constant";
   }
 
-  static int64_t half_elements(const Shape& s) {
+  static int64_t row_elements(const Shape& s) {
     return s.pair_rows * s.pair_columns * kDepthwiseBlock;
   }
+  static int64_t half_elements(const Shape& s) { return s.together * row_elements(s); }
 
   static size_t packed_bytes(const Problem& problem) {
     const Shape s = shape_of(problem.as<ConvParams>());
@@ -127,11 +133,12 @@ struct DepthwiseS8Rows {
       for (int64_t i = 0; i < smaller(kDepthwiseBlock, p.O - c0); ++i) {
         for (int64_t t = 0; t < p.kernel_h * p.kernel_w; ++t) {
           const int64_t t_h = t / p.kernel_w, t_w = t % p.kernel_w;
-          const int64_t pair = s.along ? t_w / 2 : t_h / 2 * p.kernel_w + t_w;
-          const int64_t half = 2 * block + i / kHalf;
           const int8_t value = w[(c0 + i) * p.kernel_h * p.kernel_w + t];
-          out[half * half_elements(s) + pair * kDepthwiseBlock + i % kHalf * 2 +
-              (s.along ? t_w : t_h) % 2] = value;
+          int16_t* half = out + (2 * block + i / kHalf) * half_elements(s);
+          for (int64_t r = 0; r < s.together; ++r, half += row_elements(s)) {
+            const int64_t pair = s.along ? t_w / 2 : (t_h + r) / 2 * p.kernel_w + t_w;
+            half[pair * kDepthwiseBlock + i % kHalf * 2 + (s.along ? t_w : t_h + r) % 2] = value;
+          }
           sums[block * kDepthwiseBlock + i] += value;
         }
       }
@@ -244,6 +251,16 @@ struct DepthwiseS8Rows {
     return from;
   }
 
+  // Half a block of rows [y0, y1).
+  static void multiply(const Part& part, const PairLines* lines, int64_t y0, int64_t y1,
+                       const int16_t* w, int32_t* acc) {
+    const Shape& s = *part.s;
+    if (s.together == 1) return Isa::multiply(lines, y1 - y0, w, part.n, acc);
+    for (int64_t y = y0; y < y1; ++y, ++lines, acc += part.n * kDepthwiseBlock) {
+      Isa::multiply(lines, 1, w + y % 2 * row_elements(s), part.n, acc);
+    }
+  }
+
   // Output rows [y0, y1), at most a turn.
   static void run_turn(const Part& part, int64_t y0, int64_t y1) {
     const ConvParams& p = *part.p;
@@ -256,7 +273,7 @@ struct DepthwiseS8Rows {
       row.column_step = s.column_step * kPairElements;
       row.pixel_step = p.stride_w * kPairElements;
       for (int64_t j = 0; j < s.pair_rows; ++j) {
-        const int64_t h = y * p.stride_h - p.pad_h + j * s.row_step;
+        const int64_t h = y / s.together * s.together * p.stride_h - p.pad_h + j * s.row_step;
         const auto slot = static_cast<uint32_t>(h + p.pad_h) % static_cast<uint32_t>(s.ring);
         int16_t* line = part.scratch.lines + slot * s.span * kPairElements;
         if (part.scratch.held[slot] != h) {
@@ -266,12 +283,12 @@ struct DepthwiseS8Rows {
         row.row[j] = line;
       }
     }
-    Isa::multiply(lines, y1 - y0, part.w, part.n, part.scratch.acc);
+    multiply(part, lines, y0, y1, part.w, part.scratch.acc);
     if (part.columns > kHalf) {
       for (int64_t y = 0; y < y1 - y0; ++y) {
         for (int64_t j = 0; j < s.pair_rows; ++j) lines[y].row[j] += kDepthwiseBlock;
       }
-      Isa::multiply(lines, y1 - y0, part.w + half_elements(s), part.n, part.scratch.acc + kHalf);
+      multiply(part, lines, y0, y1, part.w + half_elements(s), part.scratch.acc + kHalf);
     }
     Epilogue e = *part.epilogue;
     e.column_sums = part.column_sums;
