@@ -1,7 +1,5 @@
 // Depthwise conv rows for AVX2.
-#include "kernels/common/epilogue_avx2-inl.h"
-#include "kernels/common/lanes-inl.h"
-#include "kernels/depthwise/depthwise_f32-inl.h"
+#include "kernels/depthwise/depthwise_f32_avx2-inl.h"
 #include "kernels/depthwise/depthwise_s8-inl.h"
 
 namespace pyrt {
@@ -150,89 +148,12 @@ struct DepthwiseS8 {
   }
 };
 
-// 14 accumulators and the weights of a tap fill the registers; the image is multiplied from memory.
-template <int kPixels, int kVectors>
-[[gnu::noinline]] void add_taps(const DepthwiseTile& t) {
-  // One by one: loading what was just stored in parts as a whole would stall.
-  const int64_t pixel_step = t.pixel_step, column_step = t.column_step, ldy = t.ldy;
-  float* y = t.y;
-  Float8 sum[kPixels][kVectors];
-#pragma GCC unroll 2
-  for (int v = 0; v < kVectors; ++v) {
-#pragma GCC unroll 8
-    for (int m = 0; m < kPixels; ++m) sum[m][v] = load<Float8>(t.bias + 8 * v);
-  }
-  const float* row = t.x;
-  const float* w_row = t.w;
-  for (int64_t r = t.rows; r > 0; --r, row += t.row_step, w_row += t.w_row_step) {
-    const float* x = row;
-    const float* w = w_row;
-    for (int64_t q = t.columns; q > 0; --q, x += column_step, w += 8 * kVectors) {
-      Float8 tap[kVectors];
-#pragma GCC unroll 2
-      for (int v = 0; v < kVectors; ++v) tap[v] = load<Float8>(w + 8 * v);
-#pragma GCC unroll 8
-      for (int m = 0; m < kPixels; ++m) {
-#pragma GCC unroll 2
-        for (int v = 0; v < kVectors; ++v) {
-          const __m256 pixel = _mm256_loadu_ps(x + m * pixel_step + 8 * v);
-          sum[m][v] = reinterpret_cast<Float8>(_mm256_fmadd_ps(
-              pixel, reinterpret_cast<__m256>(tap[v]), reinterpret_cast<__m256>(sum[m][v])));
-        }
-      }
-    }
-  }
-  // The operand order of max and min lets a NaN through, as clamp_real does.
-  const __m256 lo = _mm256_set1_ps(t.lo);
-  const __m256 hi = _mm256_set1_ps(t.hi);
-#pragma GCC unroll 8
-  for (int m = 0; m < kPixels; ++m) {
-#pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) {
-      const __m256 raised = _mm256_max_ps(lo, reinterpret_cast<__m256>(sum[m][v]));
-      _mm256_storeu_ps(y + m * ldy + 8 * v, _mm256_min_ps(hi, raised));
-    }
-  }
-}
-
-struct DepthwiseF32 {
-  static constexpr int64_t kPixels = 7;  // images tend to be 7, 14, 28, 56 or 112 wide
-
-  static void tile(int pixels, int vectors, const DepthwiseTile& t) {
-    using Kernel = void (*)(const DepthwiseTile&);
-    static constexpr Kernel kKernels[kPixels][2] = {
-        {add_taps<1, 1>, add_taps<1, 2>}, {add_taps<2, 1>, add_taps<2, 2>},
-        {add_taps<3, 1>, add_taps<3, 2>}, {add_taps<4, 1>, add_taps<4, 2>},
-        {add_taps<5, 1>, add_taps<5, 2>}, {add_taps<6, 1>, add_taps<6, 2>},
-        {add_taps<7, 1>, add_taps<7, 2>},
-    };
-    kKernels[pixels - 1][vectors - 1](t);
-  }
-
-  static void finish(const Epilogue& e, const float* acc, int ldacc, int rows, int columns,
-                     int64_t n, int64_t at, int64_t ldy) {
-    finish_f32_avx2(e, acc, ldacc, rows, columns, n, at, ldy);
-  }
-};
-
-// Nanoseconds on Zen 3 at 3.2 GHz. f32, for 8 channels of a pixel: a tap, and the rest; where the
-// image is copied first, an element.
-constexpr double kCallNs = 60;
-double cost_f32(const Problem& problem) {
-  constexpr double kTapNs = 0.25, kPixelNs = 0.8, kCopyNs = 0.5;
-  using Rows = DepthwiseF32Rows<DepthwiseF32>;
-  const auto& p = problem.as<ConvParams>();
-  const double vectors = static_cast<double>(Rows::blocks(p) * Rows::width(p) / 8);
-  const double taps = static_cast<double>(Rows::taps(p));
-  const double copy = Rows::copies(p) ? 8 * taps * kCopyNs : 0;
-  return kCallNs +
-         static_cast<double>(p.B * p.OH * p.OW) * vectors * (kPixelNs + taps * kTapNs + copy);
-}
-
-// int8, for a block of 16 channels: multiplying a pair of taps, the epilogue of a pixel, a pixel of
-// a pair line, and starting a row. Below 16 channels pair lines are copied byte by byte.
+// Nanoseconds on Zen 3 at 3.2 GHz, for a block of 16 channels: multiplying a pair of taps, the
+// epilogue of a pixel, a pixel of a pair line, and starting a row. Below 16 channels pair lines are
+// copied byte by byte.
 double cost_s8(const Problem& problem) {
-  constexpr double kPairNs = 0.55, kFinishNs = 1.3, kWidenNs = 1.3, kCopyNs = 6, kRowNs = 20;
+  constexpr double kCallNs = 60, kPairNs = 0.55, kFinishNs = 1.3, kWidenNs = 1.3, kCopyNs = 6,
+                   kRowNs = 20;
   const auto& p = problem.as<ConvParams>();
   const auto s = DepthwiseS8Rows<DepthwiseS8>::shape_of(p);
   const double pairs = static_cast<double>(s.pair_rows * s.pair_columns);
@@ -266,8 +187,9 @@ constexpr Row row(const char* name, Exactness exactness, Offset offset, const ch
 }
 
 constexpr Row kRows[] = {
-    row<DepthwiseF32Rows<DepthwiseF32>>("conv_depthwise_f32_f32_f32_7x16x1_avx2", Exactness::kFast,
-                                        Offset::kNever, "depthwise_f32_nr16", 7, 1, cost_f32),
+    row<DepthwiseF32Rows<DepthwiseF32<SlideYmm>>>(
+        "conv_depthwise_f32_f32_f32_7x16x1_avx2", Exactness::kFast, Offset::kNever,
+        "depthwise_f32_nr16", 7, 1, depthwise_f32_ns<SlideYmm>),
     row<DepthwiseS8Rows<DepthwiseS8>>("conv_depthwise_s8_s8_s32_7x16x2_avx2", Exactness::kExact,
                                       Offset::kGives, "depthwise_s8_pairs_nr16", 7, 2, cost_s8),
 };

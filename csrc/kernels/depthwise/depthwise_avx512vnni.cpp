@@ -1,6 +1,7 @@
 // Depthwise conv rows for AVX-512 with VNNI.
 #include "kernels/common/epilogue_avx512-inl.h"
 #include "kernels/common/lanes-inl.h"
+#include "kernels/depthwise/depthwise_f32_avx2-inl.h"
 #include "kernels/depthwise/depthwise_quads-inl.h"
 
 namespace pyrt {
@@ -146,7 +147,39 @@ double cost_s8(const Problem& problem) {
                              static_cast<double>(p.B * p.OH * p.OW) * pixel);
 }
 
-constexpr Row kRows[] = {{.name = "conv_depthwise_s8_s8_s32_2x64x4_avx512vnni",
+// 16 channels of two rows of output.
+struct SlideZmm {
+  using F = Float16;
+  static constexpr int kRows = 2;
+  static constexpr int64_t kMaxStride = 2, kMinWidth = 1;
+  PYRT_INLINE static F multiply_add(F a, F b, F c) {
+    return reinterpret_cast<F>(_mm512_fmadd_ps(
+        reinterpret_cast<__m512>(a), reinterpret_cast<__m512>(b), reinterpret_cast<__m512>(c)));
+  }
+  PYRT_INLINE static F clamp(F v, F lo, F hi) {
+    const __m512 raised = _mm512_max_ps(reinterpret_cast<__m512>(lo), reinterpret_cast<__m512>(v));
+    return reinterpret_cast<F>(_mm512_min_ps(reinterpret_cast<__m512>(hi), raised));
+  }
+};
+using F32 = DepthwiseF32Rows<DepthwiseF32<SlideZmm>>;
+
+constexpr Row kRows[] = {{.name = "conv_depthwise_f32_f32_f32_2x16x1_avx512vnni",
+                          .family = "conv",
+                          .exactness = Exactness::kFast,
+                          .features = kPresetAvx512Vnni,
+                          .forms = FormRule::kChannelsLast,
+                          .mr = 2,
+                          .nr = 16,
+                          .kr = 1,
+                          .supports = F32::supports,
+                          .cost_ns = depthwise_f32_ns<SlideZmm>,
+                          .packing = "depthwise_f32_nr16",
+                          .packed_bytes = F32::packed_bytes,
+                          .pack = F32::pack,
+                          .tasks = F32::tasks,
+                          .scratch_bytes = F32::scratch_bytes,
+                          .run = F32::run},
+                         {.name = "conv_depthwise_s8_s8_s32_2x64x4_avx512vnni",
                           .family = "conv",
                           .exactness = Exactness::kExact,
                           .features = kPresetAvx512Vnni,

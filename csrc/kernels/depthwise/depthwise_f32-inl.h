@@ -8,6 +8,8 @@
 // With several outputs per channel, or fewer than 8 channels, the part of the image that a tile
 // needs is copied first, one input channel for each output channel.
 //
+// 3 x 3 taps slide instead (depthwise_slide-inl.h).
+//
 // A task is a band of output rows. Within it a tile of columns goes down all rows before the next,
 // for as many channels at a time as leave the rows of the image that it shares with the next row of
 // output in L1.
@@ -15,6 +17,7 @@
 // An ISA file supplies
 //
 //   struct Isa {
+//     using SlideVector;                  // V of depthwise_slide-inl.h
 //     static constexpr int64_t kPixels;   // at most so many at a time
 //     // pixels <= kPixels, vectors = width / 8
 //     static void tile(int pixels, int vectors, const DepthwiseTile& t);
@@ -25,6 +28,7 @@
 #include <cmath>
 
 #include "kernels/depthwise/depthwise.h"
+#include "kernels/depthwise/depthwise_slide-inl.h"
 #include "kernels/gemm/gemm-inl.h"
 
 namespace pyrt {
@@ -86,7 +90,7 @@ struct DepthwiseF32Rows {
     constexpr int64_t kTaskMacs = 1 << 18;
     const int64_t rows = larger(1, kTaskMacs / larger(1, p.OW * p.O * taps(p)));
     const int64_t bands = ceil_div(p.OH, rows);
-    return larger(1, ceil_div(p.OH, larger(1, bands)));
+    return round_up(larger(1, ceil_div(p.OH, larger(1, bands))), Isa::SlideVector::kRows);
   }
   static int64_t bands(const ConvParams& p) { return ceil_div(p.OH, band(p)); }
   static int64_t tasks(const Problem& problem) {
@@ -199,7 +203,7 @@ struct DepthwiseF32Rows {
       t.x = copied ? c.copy : x + c0;
       if (fetches) fetch_below(p, t, span);
       t.w = w + block * block_elements(p);
-      t.bias = c.apart || bias == nullptr ? kNoBias : bias + c0;
+      t.bias = c.apart || bias == nullptr ? kZeros : bias + c0;
       t.y = c.apart ? c.sums : static_cast<float*>(c.epilogue.y) + at + c0;
       Isa::tile(static_cast<int>(pixels.count), static_cast<int>(lanes / 8), t);
       if (c.apart) {
@@ -209,7 +213,7 @@ struct DepthwiseF32Rows {
       }
     }
   }
-  alignas(64) static constexpr float kNoBias[16] = {};
+  alignas(64) static constexpr float kZeros[16] = {};
 
   // Rows [y0, y1) of a run of columns with the same taps, as many channels at a time as stay in L1.
   static void run_columns(const Context& c, Pixels pixels, int64_t image, Range all, int64_t y0,
@@ -240,6 +244,62 @@ struct DepthwiseF32Rows {
   // How many of `rest` pixels the next tile takes, so that all are about as large.
   static int64_t share(int64_t rest) { return ceil_div(rest, ceil_div(rest, Isa::kPixels)); }
 
+  // Whether 3 x 3 taps slide: at most one column of them lies outside at each side.
+  using V = typename Isa::SlideVector;
+  static constexpr int64_t kSlideLanes = kLanes<typename V::F>;
+  static bool slides(const Problem& problem) {
+    const auto& p = problem.as<ConvParams>();
+    const bool three = p.kernel_h == 3 && p.kernel_w == 3 && p.dilation_h == 1 && p.dilation_w == 1;
+    const bool strides = p.stride_h == p.stride_w && p.stride_w <= V::kMaxStride;
+    return three && strides && p.OW >= V::kMinWidth && !copies(p) && width(p) >= kSlideLanes &&
+           p.pad_w <= 1 && (p.OW - 1) * p.stride_w - p.pad_w + 2 <= p.W &&
+           !problem.has_input(kInputResidual);
+  }
+
+  // Output rows y and following ones, of one block.
+  template <int kRows, int kStride>
+  static void slide(const Context& c, int64_t image, int64_t y, int64_t block) {
+    using Slider = DepthwiseSlider<V, kRows, kStride>;
+    const ConvParams& p = *c.p;
+    DepthwiseSlide s{};
+    s.n = p.OW;
+    s.left = p.pad_w > 0;
+    s.right = (p.OW - 1) * kStride - p.pad_w + 2 >= p.W;
+    const auto* bias = static_cast<const float*>(c.epilogue.bias);
+    s.w_step = width(p);
+    s.lo = c.epilogue.params.lo;
+    s.hi = c.epilogue.params.hi;
+    s.ldy = p.O;
+    s.y_row_step = p.OW * p.O;
+    for (int64_t part = 0; part < width(p); part += kSlideLanes) {
+      const int64_t channel = DepthwiseF32Rows::channel(p, block) + part;
+      for (int64_t i = 0; i < Slider::kImageRows; ++i) {
+        const int64_t h = y * kStride - p.pad_h + i;
+        const bool inside = h >= 0 && h < p.H;
+        s.rows[i] = inside ? c.x + (image * p.H + h) * p.W * p.C + channel : kZeros;
+        s.steps[i] = inside ? p.C : 0;
+      }
+      s.w = c.weights + block * block_elements(p) + part;
+      s.bias = bias == nullptr ? kZeros : bias + channel;
+      s.y = static_cast<float*>(c.epilogue.y) + (image * p.OH + y) * p.OW * p.O + channel;
+      Slider::run(s);
+    }
+  }
+
+  // Rows [y0, y1).
+  template <int kStride>
+  static void slide_band(const Context& c, int64_t image, int64_t y0, int64_t y1) {
+    for (int64_t y = y0; y < y1; y += V::kRows) {
+      for (int64_t block = 0; block < blocks(*c.p); ++block) {
+        if (y + V::kRows <= y1) {
+          slide<V::kRows, kStride>(c, image, y, block);
+        } else {
+          slide<1, kStride>(c, image, y, block);
+        }
+      }
+    }
+  }
+
   static void run(const Problem& problem, const Call& call, int64_t begin, int64_t end) {
     const auto& p = problem.as<ConvParams>();
     Context c{};
@@ -251,11 +311,16 @@ struct DepthwiseF32Rows {
     c.copy = c.sums + kSums;
     c.apart = c.epilogue.residual != nullptr || p.O < 8;
 
+    const bool sliding = slides(problem);
     const Range rows = interior(p.OH, p.stride_h, p.pad_h, (p.kernel_h - 1) * p.dilation_h, p.H);
     const Range columns = interior(p.OW, p.stride_w, p.pad_w, (p.kernel_w - 1) * p.dilation_w, p.W);
     for (int64_t task = begin; task < end; ++task) {
       const int64_t image = task / bands(p);
       const int64_t y0 = task % bands(p) * band(p), y1 = smaller(p.OH, y0 + band(p));
+      if (sliding) {
+        p.stride_w == 1 ? slide_band<1>(c, image, y0, y1) : slide_band<2>(c, image, y0, y1);
+        continue;
+      }
       int64_t next = 0;
       for (Pixels pixels{}; pixels.x < p.OW; pixels.x = next) {
         const bool whole = pixels.x >= columns.begin && pixels.x < columns.end;
