@@ -24,6 +24,9 @@
 //     static constexpr bool kFinishesPanels = true;
 //     static bool finished_panel(const Epilogue& e, const Segments<A>& a, int64_t rows, const W* w,
 //                                int64_t columns, int64_t n, int64_t at, int64_t ldy);
+//     // Optional: a whole block; nothing else is asked for then.
+//     static constexpr bool kMultiplies = true;
+//     static void multiply(.. as multiply() below ..);
 //     // Optional: computes what it can of panels [*first, *last), at both ends, and takes it off.
 //     static constexpr bool kTakesPanels = true;
 //     static void take_panels(const Epilogue& e, const Segments<A>& a, int64_t rows, const W* w,
@@ -147,9 +150,9 @@ struct Segments {
 // (panel 0), K = n_taps * segment. Column i of the product is output channel `channel` + i, row m
 // and column i are element at + m * ldy + i of y.
 template <class Isa>
-void multiply(const Epilogue& e, const Segments<typename Isa::A>& a, int64_t rows,
-              const typename Isa::W* w, int64_t N, int64_t first, int64_t last, int64_t channel,
-              int64_t at, int64_t ldy) {
+void multiply_tiles(const Epilogue& e, const Segments<typename Isa::A>& a, int64_t rows,
+                    const typename Isa::W* w, int64_t N, int64_t first, int64_t last,
+                    int64_t channel, int64_t at, int64_t ldy) {
   const int64_t K = a.n_taps * a.segment;
   alignas(64) typename Isa::Acc acc[Isa::kMaxAcc];
   const int64_t tiles = ceil_div(rows, Isa::kMr);
@@ -205,6 +208,17 @@ void multiply(const Epilogue& e, const Segments<typename Isa::A>& a, int64_t row
       }
       panel += width;
     }
+  }
+}
+
+template <class Isa>
+void multiply(const Epilogue& e, const Segments<typename Isa::A>& a, int64_t rows,
+              const typename Isa::W* w, int64_t N, int64_t first, int64_t last, int64_t channel,
+              int64_t at, int64_t ldy) {
+  if constexpr (requires { Isa::kMultiplies; }) {
+    Isa::multiply(e, a, rows, w, N, first, last, channel, at, ldy);
+  } else {
+    multiply_tiles<Isa>(e, a, rows, w, N, first, last, channel, at, ldy);
   }
 }
 
