@@ -15,12 +15,14 @@ struct CostS8 {
 };
 struct CostWinogradS8 {
   static constexpr double kInputNs = 1.8, kOutputNs = 2.6;  // on Zen 3, as all here
+  static constexpr double kMemoryBytesPerNs = 13;
   static double product_ns(double M, double N, double K, bool prepare) {
     return pyrt::product_ns(kAvx2S16Rates, M, N, K, prepare);
   }
 };
 struct CostF32 {
   static constexpr double kInputNs = 4, kOutputNs = 3.5;
+  static constexpr double kMemoryBytesPerNs = 13;
   static double product_ns(double M, double N, double K, bool prepare) {
     return pyrt::product_ns(kAvx2F32Rates, M, N, K, prepare);
   }

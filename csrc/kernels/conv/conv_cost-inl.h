@@ -28,7 +28,7 @@ double conv_ns(const Problem& problem) {
 
 // Cost::kInputNs and kOutputNs: transforms of a channel of a tile. Transformed weights are four
 // times as many (s8: eight times the bytes), so a network reads them from memory again in each run:
-// 13 bytes a nanosecond beyond a few MB.
+// Cost::kMemoryBytesPerNs beyond a few MB.
 template <class Transforms, class Cost>
 double winograd_ns(const Problem& problem) {
   using Rows = WinogradRows<Transforms>;
@@ -40,7 +40,7 @@ double winograd_ns(const Problem& problem) {
   const auto blocks = static_cast<double>(b.m_blocks);
   const auto weight_bytes = static_cast<double>(Rows::weight_bytes(p));
   return kConvCallNs + tiles * (C * Cost::kInputNs + O * Cost::kOutputNs) +
-         (weight_bytes > 4e6 ? weight_bytes / 13 : 0) +
+         (weight_bytes > 4e6 ? weight_bytes / Cost::kMemoryBytesPerNs : 0) +
          Rows::kElements * blocks * (40 + Cost::product_ns(tiles / blocks, O, C, false));
 }
 
