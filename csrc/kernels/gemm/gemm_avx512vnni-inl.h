@@ -22,10 +22,9 @@ namespace {
 struct Product512 {
   double macs_per_ns;
   double weight_bytes;  // of one packed weight
-  double column_ns;     // of a tile
 };
-inline constexpr Product512 kAvx512S8Rates{200, 1, 0.42};
-inline constexpr Product512 kAvx512F32Rates{50, 4, 0.3};
+inline constexpr Product512 kAvx512S8Rates{200, 1};
+inline constexpr Product512 kAvx512F32Rates{50, 4};
 
 // What one core reads a nanosecond of so many bytes, again and again: from 1 MB of L2, from 32 MB
 // of L3 that others use too, from DRAM.
@@ -42,7 +41,7 @@ PYRT_INLINE double product_ns_avx512(const Product512& r, double M, double N, do
   const double bytes = columns * (K + 1) * r.weight_bytes;
   const double by_weights =
       bytes / read_bytes_per_ns_avx512(bytes) + (tiles - 1) * bytes / kL2BytesPerNs;
-  return tiles * columns * r.column_ns + (prepare ? M * (K + 1) * 0.03 : 0) +
+  return tiles * columns * 0.42 + (prepare ? M * (K + 1) * 0.03 : 0) +
          (by_macs > by_weights ? by_macs : by_weights);
 }
 
