@@ -5,11 +5,13 @@
 //
 // Largest errors over all floats (tests/kernels/canonical_math_test.cpp asserts them): exp, log,
 // tanh, erf, softplus, sin, cos and pow 2 ulp, sigmoid 2.25; gelu, gelu_tanh and silu 1.5e-7
-// max(1, |x|). IEEE limits hold: exp(-inf) = 0, log(0) = -inf, log(-1) = NaN, NaN in gives NaN out.
-// Where exp is a part of another function (of softmax too), results below 1.22e-38 are 0. The sign
-// and payload of a NaN are not part of the contract.
+// max(1, |x|); the terms of softmax 2^-22 (1 + |x - max|) of themselves. IEEE limits hold:
+// exp(-inf) = 0, log(0) = -inf, log(-1) = NaN, NaN in gives NaN out. Where exp is a part of another
+// function (of softmax too), results below 1.22e-38 may be 0. The sign and payload of a NaN are not
+// part of the contract.
 //
-// The polynomials are weighted minimax fits (Lawson iteration on 4000 Chebyshev nodes) of the
+// Polynomials are summed in pairs (Estrin): a chain of operations that wait for each other is what
+// bounds them. They are weighted minimax fits (Lawson iteration on 4000 Chebyshev nodes) of the
 // functions named beside them, rounded to float.
 #pragma once
 
@@ -33,14 +35,13 @@ PYRT_INLINE F reduce_exp(F x, F* n) {
   return (x - *n * 0.693359375f) - *n * -2.12194440e-4f;
 }
 
-// (e^r - 1 - r) / r^2
+// e^r - 1
 template <class F>
-PYRT_INLINE F exp_tail(F r) {
-  F p = r * 1.991938043e-04f + 1.394722494e-03f;
-  p = p * r + 8.333262987e-03f;
-  p = p * r + 4.166625440e-02f;
-  p = p * r + 1.666666716e-01f;
-  return p * r + 0.5f;
+PYRT_INLINE F expm1_reduced(F r) {
+  const F s = r * r;
+  const F low = r * 1.666651964e-01f + 4.999999404e-01f;
+  const F high = s * 1.381422160e-03f + (r * 8.368899114e-03f + 4.166840389e-02f);
+  return (high * s + low) * s + r;
 }
 
 template <class F>
@@ -49,29 +50,49 @@ PYRT_INLINE F exp(F x) {
   x = select(x < -104.0f, splat<F>(-104.0f), x);  // e^-104 rounds to zero
   F n;
   const F r = reduce_exp(x, &n);
-  const F p = (r * r * exp_tail(r) + r) + 1.0f;
+  const F p = expm1_reduced(r) + 1.0f;
   // In two halves: 2^n alone would leave the range for n = 128 and for denormal results.
   const F half = (n * 0.5f + 12582912.0f) - 12582912.0f;
   return (p * power_of_two(half)) * power_of_two(n - half);
 }
 
-// n ln 2 + r = x as reduce_exp, for x <= 0, and 2^n: the bias of the exponent is added with the
-// number that rounds. A NaN gives an r that is one.
+// n ln 2 + r = x as reduce_exp, and 2^n, for x in [-88.03, 88.8]: 0 for n = -127 and infinity for
+// n = 128. The bias of the exponent is added with the number that rounds. A NaN gives an r that is
+// one.
 template <class F>
-PYRT_INLINE F reduce_nonpositive(F x, F* power) {
+PYRT_INLINE F reduce_biased(F x, F* power) {
   const F biased = x * 1.44269504f + 12583039.0f;  // 1.5 * 2^23 + 127
   const F n = biased - 12583039.0f;
   *power = from_bits<F>(to_bits(biased) << 23);
   return (x - n * 0.693359375f) - n * -2.12194440e-4f;
 }
 
-// e^x for x <= 0; 0 where that is below 1.22e-38. A third cheaper than exp().
+// e^x for x <= 88.8; 0 where that is below 8.3e-39, infinity above 88.38.
 template <class F>
-PYRT_INLINE F exp_nonpositive(F x) {
+PYRT_INLINE F exp_limited(F x) {
   F power;
-  const F r = reduce_nonpositive(x, &power);
-  const F p = (r * r * exp_tail(r) + r) + 1.0f;
-  return select(x < -87.3f, splat<F>(0.0f), p * power);
+  const F r = reduce_biased(larger(splat<F>(-88.03f), x), &power);
+  return (expm1_reduced(r) + 1.0f) * power;
+}
+
+// 2^t for t <= 128, but 0 below -126.5 and infinity from 127.5 on, to 1e-7 of it: for t that is
+// rounded anyway.
+template <class F>
+PYRT_INLINE F exp2_limited(F t) {
+  t = larger(splat<F>(-127.0f), t);
+  const F biased = t + 12583039.0f;  // 1.5 * 2^23 + 127
+  const F f = t - (biased - 12583039.0f);
+  const F s = f * f;
+  const F low = f * 6.9314698e-01f + 1.0f;
+  const F high = s * (f * 1.32647e-3f + 9.67151e-3f) + (f * 5.550734e-02f + 2.4022242e-01f);
+  return (high * s + low) * from_bits<F>(to_bits(biased) << 23);
+}
+
+// e^d for d <= 0 that is a rounded difference: within 2^-22 (1 + |d|) of it, as much as rounding d
+// makes it to be off.
+template <class F>
+PYRT_INLINE F exp_of_difference(F d) {
+  return exp2_limited(d * 1.44269504f);
 }
 
 // e^x - 1 for x <= 0, without cancellation near 0.
@@ -79,8 +100,8 @@ template <class F>
 PYRT_INLINE F expm1_negative(F x) {
   x = select(x < -30.0f, splat<F>(-30.0f), x);
   F power;
-  const F r = reduce_nonpositive(x, &power);
-  return power * (r * r * exp_tail(r) + r) + (power - 1.0f);
+  const F r = reduce_biased(x, &power);
+  return power * expm1_reduced(r) + (power - 1.0f);
 }
 
 template <class F>
@@ -121,82 +142,61 @@ PYRT_INLINE F log1p_unit(F z) {
   return log(u) + (z - (u - 1.0f)) / u;
 }
 
-// A polynomial up to 0.625, 1 - 2 z / (1 + z) with z = e^-2|x| beyond.
+// (1 - z) / (1 + z) with z = e^-2|x| = power + part, both sums rounded once; 1 from 10 on.
 template <class F>
 PYRT_INLINE F tanh(F x) {
-  const F t = abs_of(x);
-  const F s = x * x;
-  F p = s * 2.064662054e-03f + -8.091964759e-03f;  // (tanh(x) - x) / x^3, up to 0.65
-  p = p * s + 2.166634426e-02f;
-  p = p * s + -5.394056439e-02f;
-  p = p * s + 1.333315820e-01f;
-  p = p * s + -3.333332837e-01f;
-  const F small = p * s * t + t;
-  const F z = exp_nonpositive(t * -2.0f);
-  const F large = 1.0f - (z + z) / (z + 1.0f);
-  return copy_sign(select(t < 0.625f, small, large), x);
+  const F t = smaller(splat<F>(10.0f), abs_of(x));
+  F power;
+  const F r = reduce_biased(t * -2.0f, &power);
+  const F part = power * expm1_reduced(r);
+  return copy_sign((part + (power - 1.0f)) / (part + (power + 1.0f)), x);
 }
 
 template <class F>
 PYRT_INLINE F sigmoid(F x) {
-  const F z = exp_nonpositive(-abs_of(x));
-  const F y = select(x < 0.0f, z, splat<F>(1.0f)) / (z + 1.0f);
-  return select(x != x, x, y);  // the NaN itself: its sign would depend on the compiler
+  return 1.0f / (exp_limited(smaller(splat<F>(88.8f), -x)) + 1.0f);
 }
 
+// 1 - e^-(t q(t) + t) for t = |x|; 1 from 4 on.
 template <class F>
 PYRT_INLINE F erf(F x) {
-  const F t = abs_of(x);
-  const F s = x * x;
-  F p = s * 8.344854723e-05f + -8.137333789e-04f;  // erf(x) / x - 1, up to 0.93
-  p = p * s + 5.200623069e-03f;
-  p = p * s + -2.685926482e-02f;
-  p = p * s + 1.128369346e-01f;
-  p = p * s + -3.761263490e-01f;
-  p = p * s + 1.283791661e-01f;
-  const F small = p * x + x;
-  const F u = select(t > 4.0f, splat<F>(4.0f), t);  // erf(4) rounds to 1
-  F q = u * 1.043311477e-05f + -3.148581018e-04f;   // -log(1 - erf(t)) / t - 1, 0.9 to 4
-  q = q * u + 3.610342043e-03f;
-  q = q * u + -2.369456552e-02f;
-  q = q * u + 1.061590463e-01f;
-  q = q * u + 6.351980567e-01f;
-  q = q * u + 1.286370754e-01f;
-  const F large = 1.0f - exp_nonpositive(-(q * u + u));
-  const F y = copy_sign(select(t < 0.927f, small, large), x);
-  return select(x != x, x, y);
+  const F t = smaller(splat<F>(4.0f), abs_of(x));
+  const F s = t * t;
+  // -log(1 - erf(t)) / t - 1
+  F q = s * -9.250146832e-06f + (t * 1.175842481e-04f + -6.326236180e-04f);
+  q = q * s + (t * 1.666615834e-03f + -1.599559910e-04f);
+  q = q * s + (t * -1.915332302e-02f + 1.027779058e-01f);
+  q = q * s + (t * 6.366193891e-01f + 1.283791661e-01f);
+  return copy_sign(expm1_negative(-(q * t + t)), x);
 }
 
-// x Phi(x): Phi(-t) = e^(t p(t)) / 2, and p goes to minus infinity beyond the range it was fitted
-// on.
+// x Phi(x): Phi(-t) = 2^p(t), fitted up to 5.6 for the error of the product, and falling beyond.
 template <class F>
 PYRT_INLINE F gelu(F x) {
-  const F t = abs_of(x);
-  F p = t * -1.618463287e-06f + 2.338527190e-05f;  // log(erfc(t / sqrt(2))) / t, 0 to 7
-  p = p * t + -1.118003652e-04f;
-  p = p * t + -1.328787765e-04f;
-  p = p * t + 4.939966494e-03f;
-  p = p * t + -3.641352584e-02f;
-  p = p * t + -3.182919942e-01f;
-  p = p * t + -7.978859075e-01f;
-  const F tail = exp_nonpositive(p * t) * 0.5f;
+  const F t = smaller(splat<F>(14.0f), abs_of(x));
+  const F s = t * t;
+  F p = s * 2.545004281e-05f + (t * -7.067492697e-04f + 7.888860069e-03f);
+  p = p * s + (t * -5.313313380e-02f + -4.589695334e-01f);
+  p = p * s + (t * -1.151137948e+00f + -1.0f);
+  const F tail = exp2_limited(p);
   return x * select(x < 0.0f, tail, 1.0f - tail);
 }
 
-// x / 2 (1 + tanh(u)) = x sigmoid(2 u) with u = sqrt(2 / pi) (x + 0.044715 x^3)
+// x / 2 (1 + tanh(u)) = x / (1 + e^-2u) with u = sqrt(2 / pi) (x + 0.044715 x^3)
 template <class F>
 PYRT_INLINE F gelu_tanh(F x) {
-  return x * sigmoid(x * (x * x * 0.0713548163f + 1.59576912f));
+  return x / (exp2_limited(smaller(splat<F>(128.0f), x * (x * x * -0.102943240f + -2.30220819f))) +
+              1.0f);
 }
 
 template <class F>
 PYRT_INLINE F silu(F x) {
-  return x * sigmoid(x);
+  return x / (exp2_limited(smaller(splat<F>(128.0f), x * -1.44269504f)) + 1.0f);
 }
 
 template <class F>
 PYRT_INLINE F softplus(F x) {
-  const F y = select(x > 0.0f, x, splat<F>(0.0f)) + log1p_unit(exp_nonpositive(-abs_of(x)));
+  const F y = select(x > 0.0f, x, splat<F>(0.0f)) + log1p_unit(exp_limited(-abs_of(x)));
   return select(x != x, x, y);
 }
 

@@ -10,6 +10,10 @@
 
 #include "kernels/kernel.h"
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 static_assert(FLT_EVAL_METHOD == 0,
               "class E and D kernels need floats to be rounded after each operation");
 
@@ -120,9 +124,31 @@ PYRT_INLINE void store(float* to, F value) {
   }
 }
 
+#if defined(__AVX2__)
+// All ones in the first n < 8 lanes.
+PYRT_INLINE Int8 first_lanes(int64_t n) {
+  static constexpr int32_t kMask[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+  Int8 mask;
+  __builtin_memcpy(&mask, kMask + 8 - n, sizeof(mask));
+  return mask;
+}
+#endif
+
 // The first n < kLanes<F> elements; the other lanes hold `fill`.
 template <class F>
 PYRT_INLINE F load_part(const float* from, int64_t n, float fill) {
+#if defined(__AVX2__)
+  if constexpr (kLanes<F> == 8 && !IsPair<F>) {
+    const Int8 mask = first_lanes(n);
+    return mask ? Float8(_mm256_maskload_ps(from, __m256i(mask))) : splat_exact<Float8>(fill);
+  }
+#endif
+#if defined(__AVX512F__)
+  if constexpr (kLanes<F> == 16 && !IsPair<F>) {
+    const __mmask16 mask = static_cast<__mmask16>((1u << n) - 1);
+    return _mm512_mask_loadu_ps(splat_exact<Float16>(fill), mask, from);
+  }
+#endif
   float lanes[kLanes<F>];
   for (int64_t i = 0; i < kLanes<F>; ++i) lanes[i] = i < n ? from[i] : fill;
   return load<F>(lanes);
@@ -130,6 +156,16 @@ PYRT_INLINE F load_part(const float* from, int64_t n, float fill) {
 
 template <class F>
 PYRT_INLINE void store_part(float* to, F value, int64_t n) {
+#if defined(__AVX2__)
+  if constexpr (kLanes<F> == 8 && !IsPair<F>) {
+    return _mm256_maskstore_ps(to, __m256i(first_lanes(n)), value);
+  }
+#endif
+#if defined(__AVX512F__)
+  if constexpr (kLanes<F> == 16 && !IsPair<F>) {
+    return _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << n) - 1), value);
+  }
+#endif
   float lanes[kLanes<F>];
   store(lanes, value);
   for (int64_t i = 0; i < n; ++i) to[i] = lanes[i];
@@ -141,6 +177,25 @@ template <class M, class F>
 PYRT_INLINE F select(M mask, F yes, F no) {
   return mask ? yes : no;
 }
+
+// One instruction each, which compilers do not find by themselves: b where the two are equal or one
+// is NaN.
+template <class F>
+PYRT_INLINE F smaller(F a, F b) {
+  return select(a < b, a, b);
+}
+template <class F>
+PYRT_INLINE F larger(F a, F b) {
+  return select(a > b, a, b);
+}
+#if defined(__AVX2__)
+PYRT_INLINE Float8 smaller(Float8 a, Float8 b) { return _mm256_min_ps(a, b); }
+PYRT_INLINE Float8 larger(Float8 a, Float8 b) { return _mm256_max_ps(a, b); }
+#endif
+#if defined(__AVX512F__)
+PYRT_INLINE Float16 smaller(Float16 a, Float16 b) { return _mm512_min_ps(a, b); }
+PYRT_INLINE Float16 larger(Float16 a, Float16 b) { return _mm512_max_ps(a, b); }
+#endif
 
 template <class F>
 PYRT_INLINE F abs_of(F x) {

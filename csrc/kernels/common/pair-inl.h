@@ -109,7 +109,7 @@ PYRT_INLINE Pair<V> operator/(float a, Pair<V> b) {
   return {a / b.lo, a / b.hi};
 }
 
-// Four vectors of 8 or two of 16: as many chains as the registers hold.
+// Four vectors: as many chains as the registers hold.
 template <class F>
 struct WideOf;
 template <>
@@ -118,12 +118,20 @@ struct WideOf<Float8> {
 };
 template <>
 struct WideOf<Float16> {
-  using Type = Pair<Float16>;
+  using Type = Pair<Pair<Float16>>;
 };
 
 template <class M, class V>
 PYRT_INLINE Pair<V> select(Pair<M> mask, Pair<V> yes, Pair<V> no) {
   return {select(mask.lo, yes.lo, no.lo), select(mask.hi, yes.hi, no.hi)};
+}
+template <class V>
+PYRT_INLINE Pair<V> smaller(Pair<V> a, Pair<V> b) {
+  return {smaller(a.lo, b.lo), smaller(a.hi, b.hi)};
+}
+template <class V>
+PYRT_INLINE Pair<V> larger(Pair<V> a, Pair<V> b) {
+  return {larger(a.lo, b.lo), larger(a.hi, b.hi)};
 }
 template <class V>
 PYRT_INLINE Pair<V> square_root(Pair<V> x) {

@@ -23,25 +23,32 @@ PYRT_INLINE int64_t tasks_of(int64_t rows, int64_t per_task) {
 }
 PYRT_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-// The largest element. A NaN is passed over: it reaches the result through the sum.
-template <class F>
-PYRT_INLINE float largest(const float* x, int64_t n) {
-  const auto larger = [](F a, F b) { return select(b > a, b, a); };
-  const F least = splat<F>(-__builtin_inff());
-  F part[4] = {least, least, least, least};  // chains: a comparison waits for the one before
-  int64_t i = 0;
-  for (; i + 4 * kLanes<F> <= n; i += 4 * kLanes<F>) {
-    for (int k = 0; k < 4; ++k) part[k] = larger(part[k], load<F>(x + i + k * kLanes<F>));
+// Rows that are worked on at once: what combines the elements of one row is a chain of operations
+// that wait for each other.
+constexpr int kRowsAtOnce = 4;
+
+// Calls each(row, constant) for rows [begin, end), where the constant says how many rows to take.
+template <class Each>
+PYRT_INLINE void for_row_groups(int64_t begin, int64_t end, const Each& each) {
+  int64_t row = begin;
+  for (; row + kRowsAtOnce <= end; row += kRowsAtOnce) each.template operator()<kRowsAtOnce>(row);
+  for (; row < end; ++row) each.template operator()<1>(row);
+}
+
+// most[r] = the largest element of row r. A NaN is passed over: it reaches the result through the
+// sum.
+template <class F, int kRows>
+PYRT_INLINE void largest(float* most, const float* x, int64_t n) {
+  const auto larger_of = [](auto a, auto b) { return larger(b, a); };
+  const float least = -__builtin_inff();
+  F part[kRows];
+  for (F& value : part) value = splat<F>(least);
+  for (int64_t i = 0; i < n; i += kLanes<F>) {
+    const int64_t count = n - i < kLanes<F> ? n - i : kLanes<F>;
+    for (int r = 0; r < kRows; ++r)
+      part[r] = larger_of(part[r], load_count<F>(x + r * n + i, count, least));
   }
-  for (; i < n; i += kLanes<F>) {
-    part[0] = larger(
-        part[0], load_count<F>(x + i, n - i < kLanes<F> ? n - i : kLanes<F>, -__builtin_inff()));
-  }
-  float lane[kLanes<F>];
-  store(lane, larger(larger(part[0], part[1]), larger(part[2], part[3])));
-  float most = lane[0];
-  for (int64_t k = 1; k < kLanes<F>; ++k) most = lane[k] > most ? lane[k] : most;
-  return most;
+  for (int r = 0; r < kRows; ++r) most[r] = fold(part[r], larger_of);
 }
 
 // Adds vector `first` and those behind it in the order of the elements.
@@ -64,54 +71,59 @@ PYRT_INLINE float exp_sum(float* y, const float* x, int64_t n, float most) {
   LaneSum<F> sum;
   int64_t i = 0;
   for (; i + kLanes<Wide> <= n; i += kLanes<Wide>) {
-    const Wide value = canonical::exp_nonpositive(load<Wide>(x + i) - most);
+    const Wide value = canonical::exp_of_difference(load<Wide>(x + i) - most);
     if (y != nullptr) store(y + i, value);
     add_parts(&sum, value, 0);
   }
-  const auto map = [most](F v) { return canonical::exp_nonpositive(v - most); };
-  const auto keep = [y, i](int64_t at, F value, int64_t count) {
-    if (y == nullptr) return;
-    if (count == kLanes<F>) {
-      store(y + i + at, value);
-    } else {
-      store_part(y + i + at, value, count);
-    }
-  };
-  return sum_lanes<F>(x + i, n - i, 0.0f, map, keep, sum);
+  for (int k = 0; i < n; ++k, i += kLanes<F>) {
+    const int64_t count = n - i < kLanes<F> ? n - i : kLanes<F>;
+    // Behind the end e^-infinity = 0 is added, which changes nothing.
+    const F value =
+        canonical::exp_of_difference(load_count<F>(x + i, count, -__builtin_inff()) - most);
+    if (y != nullptr) store_count(y + i, value, count);
+    add_parts(&sum, value, k);
+  }
+  return sum.total();
 }
 
-template <class F>
-PYRT_INLINE void softmax_row(float* y, const float* x, int64_t n, bool log) {
-  const float most = largest<F>(x, n);
-  if (log) {
-    const float log_sum = canonical::log(exp_sum<F>(nullptr, x, n, most));
-    map_lanes<F>(y, x, n, [most, log_sum](F v, int64_t, int64_t) { return (v - most) - log_sum; });
-    return;
+template <class F, int kRows>
+PYRT_INLINE void softmax_rows(float* y, const float* x, int64_t n, bool log) {
+  float most[kRows], sum[kRows];
+  largest<F, kRows>(most, x, n);
+  for (int r = 0; r < kRows; ++r)
+    sum[r] = exp_sum<F>(log ? nullptr : y + r * n, x + r * n, n, most[r]);
+  for (int r = 0; r < kRows; ++r) {
+    if (log) {
+      const float shift = most[r], log_sum = canonical::log(sum[r]);
+      map_lanes<F>(y + r * n, x + r * n, n,
+                   [=](F v, int64_t, int64_t) { return (v - shift) - log_sum; });
+    } else {
+      const float inverse = 1.0f / sum[r];
+      map_lanes<F>(y + r * n, y + r * n, n, [=](F v, int64_t, int64_t) { return v * inverse; });
+    }
   }
-  const float inverse = 1.0f / exp_sum<F>(y, x, n, most);
-  map_lanes<F>(y, y, n, [inverse](F v, int64_t, int64_t) { return v * inverse; });
 }
 
 // `count` columns side by side, elements of a column `inner` apart.
 template <class F>
 PYRT_INLINE void softmax_columns(float* y, const float* x, int64_t n, int64_t inner, int64_t count,
                                  bool log) {
-  const auto at = [&](int64_t i) { return load_count<F>(x + i * inner, count, 0.0f); };
+  const auto at = [&](const float* from, int64_t i) {
+    return load_count<F>(from + i * inner, count, 0.0f);
+  };
   F most = splat<F>(-__builtin_inff());
-  for (int64_t i = 0; i < n; ++i) most = select(at(i) > most, at(i), most);
+  for (int64_t i = 0; i < n; ++i) most = larger(at(x, i), most);
   F lane[kVirtualLanes] = {};
-  for (int64_t i = 0; i < n; ++i)
-    lane[i % kVirtualLanes] = lane[i % kVirtualLanes] + canonical::exp_nonpositive(at(i) - most);
+  for (int64_t i = 0; i < n; ++i) {
+    const F value = canonical::exp_of_difference(at(x, i) - most);
+    if (!log) store_count(y + i * inner, value, count);
+    lane[i % kVirtualLanes] = lane[i % kVirtualLanes] + value;
+  }
   const F sum = add_tree(lane);
   const F inverse = 1.0f / sum, log_sum = canonical::log(sum);
   for (int64_t i = 0; i < n; ++i) {
-    const F shifted = at(i) - most;
-    const F value = log ? shifted - log_sum : canonical::exp_nonpositive(shifted) * inverse;
-    if (count == kLanes<F>) {
-      store(y + i * inner, value);
-    } else {
-      store_part(y + i * inner, value, count);
-    }
+    const F value = log ? (at(x, i) - most) - log_sum : at(y, i) * inverse;
+    store_count(y + i * inner, value, count);
   }
 }
 
@@ -131,9 +143,9 @@ void run_softmax(const Problem& problem, const Call& call, int64_t begin, int64_
   if (p.n == 0) return;
   if (p.inner == 1) {
     const int64_t per_task = rows_per_task(p.n);
-    for (int64_t row = begin * per_task; row < least(end * per_task, p.outer); ++row) {
-      softmax_row<F>(y + row * p.n, x + row * p.n, p.n, p.log);
-    }
+    for_row_groups(begin * per_task, least(end * per_task, p.outer), [&]<int kRows>(int64_t row) {
+      softmax_rows<F, kRows>(y + row * p.n, x + row * p.n, p.n, p.log);
+    });
     return;
   }
   const int64_t blocks = (p.inner + kLanes<F> - 1) / kLanes<F>;
@@ -148,23 +160,34 @@ struct Moments {
   float mean, inverse;
 };
 
-template <class F>
-PYRT_INLINE Moments moments(const float* x, int64_t n, float epsilon) {
+template <class F, int kRows>
+PYRT_INLINE void moments(Moments* m, const float* x, int64_t n, float epsilon) {
   const float count = static_cast<float>(n);
-  const float mean = sum_lanes<F>(x, n, 0.0f, [](F v) { return v; }) / count;
-  const float square = sum_lanes<F>(x, n, 0.0f, [mean](F v) { return (v - mean) * (v - mean); });
-  return {mean, 1.0f / square_root(square / count + epsilon)};
+  float mean[kRows], square[kRows];
+  sum_rows<F, kRows>(mean, x, n, [](F v, int) { return v; });
+  for (int r = 0; r < kRows; ++r) mean[r] = mean[r] / count;
+  sum_rows<F, kRows>(square, x, n, [&mean](F v, int r) { return (v - mean[r]) * (v - mean[r]); });
+  for (int r = 0; r < kRows; ++r) m[r] = {mean[r], 1.0f / square_root(square[r] / count + epsilon)};
 }
 
-template <class F, bool kScale, bool kBias>
-void layer_norm_row(float* y, const float* x, int64_t n, Moments m, const float* scale,
-                    const float* bias) {
-  map_lanes<F>(y, x, n, [=](F v, int64_t at, int64_t count) {
-    F r = (v - m.mean) * m.inverse;
-    if constexpr (kScale) r = r * load_count<F>(scale + at, count, 0.0f);
-    if constexpr (kBias) r = r + load_count<F>(bias + at, count, 0.0f);
-    return r;
-  });
+template <class F, int kRows, bool kScale, bool kBias>
+void layer_norm_rows(float* y, const float* x, int64_t n, const Moments* moments_of,
+                     const float* scale, const float* bias) {
+  Moments m[kRows];
+  for (int r = 0; r < kRows; ++r) m[r] = moments_of[r];
+  const auto vectors = [&](int64_t i, int64_t count) {
+    const F factor = kScale ? load_count<F>(scale + i, count, 0.0f) : F{};
+    const F offset = kBias ? load_count<F>(bias + i, count, 0.0f) : F{};
+    for (int r = 0; r < kRows; ++r) {
+      F v = (load_count<F>(x + r * n + i, count, 0.0f) - m[r].mean) * m[r].inverse;
+      if constexpr (kScale) v = v * factor;
+      if constexpr (kBias) v = v + offset;
+      store_count(y + r * n + i, v, count);
+    }
+  };
+  int64_t i = 0;
+  for (; i + kLanes<F> <= n; i += kLanes<F>) vectors(i, kLanes<F>);
+  if (i < n) vectors(i, n - i);
 }
 
 template <class F>
@@ -193,22 +216,26 @@ void run_norm(const Problem& problem, const Call& call, int64_t begin, int64_t e
   const float* scale = problem.has_input(1) ? static_cast<const float*>(call.inputs[1]) : nullptr;
   const float* bias = problem.has_input(2) ? static_cast<const float*>(call.inputs[2]) : nullptr;
   const int64_t per_task = rows_per_task(p.n);
-  for (int64_t row = begin * per_task; row < least(end * per_task, p.rows); ++row) {
+  for_row_groups(begin * per_task, least(end * per_task, p.rows), [&]<int kRows>(int64_t row) {
     const float* x = static_cast<const float*>(call.inputs[0]) + row * p.n;
     float* y = static_cast<float*>(call.outputs[0]) + row * p.n;
-    const Moments m = moments<F>(x, p.n, p.epsilon);
+    Moments m[kRows];
+    moments<F, kRows>(m, x, p.n, p.epsilon);
     if constexpr (kGroups) {
-      const int64_t first = row % p.groups * (p.n / p.run);
-      group_norm_row<F>(y, x, p.n, p.run, m, scale != nullptr ? scale + first : nullptr,
-                        bias != nullptr ? bias + first : nullptr);
+      for (int r = 0; r < kRows; ++r) {
+        const int64_t first = (row + r) % p.groups * (p.n / p.run);
+        group_norm_row<F>(y + r * p.n, x + r * p.n, p.n, p.run, m[r],
+                          scale != nullptr ? scale + first : nullptr,
+                          bias != nullptr ? bias + first : nullptr);
+      }
     } else if (scale != nullptr) {
-      (bias != nullptr ? layer_norm_row<F, true, true>
-                       : layer_norm_row<F, true, false>)(y, x, p.n, m, scale, bias);
+      (bias != nullptr ? layer_norm_rows<F, kRows, true, true>
+                       : layer_norm_rows<F, kRows, true, false>)(y, x, p.n, m, scale, bias);
     } else {
-      (bias != nullptr ? layer_norm_row<F, false, true>
-                       : layer_norm_row<F, false, false>)(y, x, p.n, m, scale, bias);
+      (bias != nullptr ? layer_norm_rows<F, kRows, false, true>
+                       : layer_norm_rows<F, kRows, false, false>)(y, x, p.n, m, scale, bias);
     }
-  }
+  });
 }
 
 // Softmax is bound by the polynomial, the norms by three passes over the row.

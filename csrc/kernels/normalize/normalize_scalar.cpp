@@ -24,12 +24,12 @@ void run_softmax(const Problem& problem, const Call& call, int64_t begin, int64_
     for (int64_t i = 0; i < p.n; ++i) most = x[i * p.inner] > most ? x[i * p.inner] : most;
     float lane[kVirtualLanes] = {};
     for (int64_t i = 0; i < p.n; ++i)
-      lane[i % kVirtualLanes] += canonical::exp_nonpositive(x[i * p.inner] - most);
+      lane[i % kVirtualLanes] += canonical::exp_of_difference(x[i * p.inner] - most);
     const float sum = add_tree(lane);
     const float inverse = 1.0f / sum, log_sum = canonical::log(sum);
     for (int64_t i = 0; i < p.n; ++i) {
       const float shifted = x[i * p.inner] - most;
-      y[i * p.inner] = p.log ? shifted - log_sum : canonical::exp_nonpositive(shifted) * inverse;
+      y[i * p.inner] = p.log ? shifted - log_sum : canonical::exp_of_difference(shifted) * inverse;
     }
   }
 }
