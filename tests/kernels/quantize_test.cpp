@@ -58,6 +58,32 @@ PYRT_TEST(quantize_and_back_rows) {
   }
 }
 
+// Vectors quantize without a division: the quotients around ties must be those of one.
+PYRT_TEST(quantize_rows_near_ties) {
+  Random random(3);
+  std::vector<float> scales = {0.1f,          0.0625f, 0x1.fffffep-5f, 0x1.000002p3f,
+                               0x1.fffffcp9f, 1e-30f,  1e30f,          0x1p-90f,
+                               0x1p-91f,      0x1p91f, 0x1.fffffep126f};
+  for (int i = 0; i < 40; ++i)
+    scales.push_back(static_cast<float>(random.integer(8388608, 16777215)) * 0x1p-28f);
+  for (const float scale : scales) {
+    std::vector<float> values = {NAN, INFINITY, -INFINITY, 0.0f, -0.0f, 3.4e38f, -3.4e38f, 1e-45f};
+    for (int k = -258; k < 258; ++k) {
+      float x = (static_cast<float>(k) + 0.5f) * scale;
+      for (int i = 0; i < 3; ++i) x = std::nextafter(x, -INFINITY);
+      for (int i = 0; i < 7; ++i, x = std::nextafter(x, INFINITY)) values.push_back(x);
+    }
+    const Ints dims{static_cast<int64_t>(values.size())};
+    Step quantize("quantize");
+    quantize.set("zero_point", Ints{-3}).input(floats(values));
+    quantize.input(floats({scale}), Role::kConstant).output(DType::kS8, dims).check_rows("ties");
+    Step narrow("quantize");
+    narrow.set("zero_point", Ints{100}).set("q_lo", int64_t{-100}).set("q_hi", int64_t{101});
+    narrow.input(floats(values)).input(floats({scale}), Role::kConstant);
+    narrow.output(DType::kS8, dims).check_rows("ties, narrow");
+  }
+}
+
 PYRT_TEST(requantize_lookup_cast_sign_rows) {
   Random random(2);
   for (const Ints& dims : kShapes) {

@@ -1,8 +1,8 @@
-// A 256-byte table with vpshufb: 16 tables of 16 bytes, of which the k-th adds by xor its
-// difference to the one before. An index t >= 0 takes part in every table k <= t / 16, and the
-// differences telescope to the right entry; below, the saturated t - 16 k is negative and vpshufb
-// gives 0. Indices are signed, so the table is done in two halves: 48 operations for 32 bytes
-// against 32 loads.
+// A 256-byte table with vpshufb: 16 tables of 16 bytes in 4 groups. In a group, table k > 0 holds
+// its difference (xor) to the one before, and is looked up with t - 16 k, where t is the index in
+// the group: that is negative, so that vpshufb gives 0, for the tables behind the right one, and
+// the differences up to it telescope to the entry. The upper two bits of the index choose between
+// the groups: 36 operations for 32 bytes against 32 loads.
 #pragma once
 
 #include <immintrin.h>
@@ -12,8 +12,10 @@
 namespace pyrt {
 namespace {
 
+constexpr int kLookupGroup = 4;
+
 struct LookupTables {
-  __m256i positive[8], negative[8];  // for x >= 0 (t = x) and x < 0 (t = x + 128)
+  __m256i part[16];
 };
 
 PYRT_INLINE void load_tables(const void* table, LookupTables* tables) {
@@ -23,24 +25,26 @@ PYRT_INLINE void load_tables(const void* table, LookupTables* tables) {
     __builtin_memcpy(&half, bytes + 16 * k, sizeof(half));
     return _mm256_broadcastsi128_si256(half);
   };
-  for (int k = 0; k < 8; ++k) {
-    tables->negative[k] = k == 0 ? part(0) : _mm256_xor_si256(part(k), part(k - 1));
-    tables->positive[k] = k == 0 ? part(8) : _mm256_xor_si256(part(8 + k), part(7 + k));
+  for (int k = 0; k < 16; ++k) {
+    tables->part[k] = k % kLookupGroup == 0 ? part(k) : _mm256_xor_si256(part(k), part(k - 1));
   }
 }
 
+// x is signed: its sign is the inverted top bit of the index.
 PYRT_INLINE __m256i look_up(const LookupTables& tables, __m256i x) {
-  const __m256i step = _mm256_set1_epi8(16);
-  __m256i t = x, u = _mm256_xor_si256(x, _mm256_set1_epi8(-128));
-  __m256i y = _mm256_shuffle_epi8(tables.positive[0], t),
-          z = _mm256_shuffle_epi8(tables.negative[0], u);
-  for (int k = 1; k < 8; ++k) {
-    t = _mm256_subs_epi8(t, step);
-    u = _mm256_subs_epi8(u, step);
-    y = _mm256_xor_si256(y, _mm256_shuffle_epi8(tables.positive[k], t));
-    z = _mm256_xor_si256(z, _mm256_shuffle_epi8(tables.negative[k], u));
+  __m256i t[kLookupGroup], y[4];
+  t[0] = _mm256_and_si256(x, _mm256_set1_epi8(63));
+  for (int k = 1; k < kLookupGroup; ++k) t[k] = _mm256_sub_epi8(t[k - 1], _mm256_set1_epi8(16));
+  for (int group = 0; group < 4; ++group) {
+    const __m256i* part = tables.part + group * kLookupGroup;
+    y[group] = _mm256_shuffle_epi8(part[0], t[0]);
+    for (int k = 1; k < kLookupGroup; ++k)
+      y[group] = _mm256_xor_si256(y[group], _mm256_shuffle_epi8(part[k], t[k]));
   }
-  return _mm256_or_si256(y, z);
+  const __m256i bit6 = _mm256_slli_epi16(x, 1);  // as the sign of each byte
+  const __m256i negative = _mm256_blendv_epi8(y[0], y[1], bit6);
+  const __m256i positive = _mm256_blendv_epi8(y[2], y[3], bit6);
+  return _mm256_blendv_epi8(positive, negative, x);
 }
 
 [[maybe_unused]] void lookup_run(const void* table, const uint8_t* x, uint8_t* y, int64_t n) {

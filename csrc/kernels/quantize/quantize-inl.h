@@ -5,6 +5,7 @@
 
 #include "kernels/common/loops-inl.h"
 #include "kernels/quantize/quantize.h"
+#include "kernels/quantize/quantize_run-inl.h"
 
 namespace pyrt {
 namespace {
@@ -55,8 +56,22 @@ PYRT_INLINE int32_t quantized(float f, float lo, float hi, int32_t zero_point) {
   return static_cast<int32_t>((f + 12582912.0f) - 12582912.0f) + zero_point;
 }
 
-[[maybe_unused]] void run_quantize(const Problem& problem, const Call& call, int64_t begin,
-                                   int64_t end) {
+// n elements with one scale. T is int8_t or uint8_t.
+template <class V, class T>
+PYRT_INLINE void quantize_piece(T* y, const float* x, int64_t n, float scale, float lo, float hi,
+                                int32_t zero_point) {
+  int64_t i = 0;
+  if (fits_quantize_run(scale)) {
+    const auto bound = [zero_point](float f) {
+      return static_cast<int16_t>(static_cast<int32_t>(f) + zero_point);
+    };
+    i = quantize_run<V>(y, x, n, scale, {static_cast<int16_t>(zero_point), bound(lo), bound(hi)});
+  }
+  for (; i < n; ++i) y[i] = static_cast<T>(quantized(x[i] / scale, lo, hi, zero_point));
+}
+
+template <class V>
+void run_quantize(const Problem& problem, const Call& call, int64_t begin, int64_t end) {
   const QuantizeParams p = problem.as<BoundQuantize>().params;
   const float lo = p.lo, hi = p.hi;
   const int32_t zero_point = p.y_zero_point;
@@ -66,9 +81,7 @@ PYRT_INLINE int32_t quantized(float f, float lo, float hi, int32_t zero_point) {
                    const float* scale = static_cast<const float*>(call.inputs[1]) + channel;
                    int8_t* y = static_cast<int8_t*>(call.outputs[0]) + y_at;
                    if (step == 0) {
-                     const float one = *scale;
-                     for (int64_t i = 0; i < n; ++i)
-                       y[i] = static_cast<int8_t>(quantized(x[i] / one, lo, hi, zero_point));
+                     quantize_piece<V>(y, x, n, *scale, lo, hi, zero_point);
                    } else {
                      for (int64_t i = 0; i < n; ++i)
                        y[i] = static_cast<int8_t>(quantized(x[i] / scale[i], lo, hi, zero_point));
@@ -169,7 +182,8 @@ PYRT_INLINE void widen_range(const float* x, int64_t n, float* lo, float* hi) {
   }
 }
 
-[[maybe_unused]] void run_dynamic(const Problem& problem, const Call& call, int64_t, int64_t) {
+template <class V>
+void run_dynamic(const Problem& problem, const Call& call, int64_t, int64_t) {
   const int64_t tasks = output_tasks(problem);
   float lo = 0, hi = 0;
   for_each_piece(problem, 0, tasks, [&](int64_t, int64_t x_at, int64_t, int64_t, int64_t n) {
@@ -182,28 +196,29 @@ PYRT_INLINE void widen_range(const float* x, int64_t n, float* lo, float* hi) {
   for_each_piece(problem, 0, tasks, [&](int64_t y_at, int64_t x_at, int64_t, int64_t, int64_t n) {
     const float* x = static_cast<const float*>(call.inputs[0]) + x_at;
     uint8_t* y = static_cast<uint8_t*>(call.outputs[0]) + y_at;
-    for (int64_t i = 0; i < n; ++i)
-      y[i] = static_cast<uint8_t>(quantized(x[i] / scale, least, most, zero_point));
+    quantize_piece<V>(y, x, n, scale, least, most, zero_point);
   });
   *static_cast<float*>(call.outputs[1]) = scale;
   *static_cast<uint8_t*>(call.outputs[2]) = static_cast<uint8_t>(zero_point);
 }
 
-// About the rate of memory on the side with the wider elements.
-[[maybe_unused]] double cost_bytes(const Problem& problem) {
-  return 60 + bytes_moved(problem) / 15.0;
+// About the rate of memory on the side with the wider elements, in bytes a nanosecond.
+template <int kRate>
+double cost_bytes(const Problem& problem) {
+  return 60 + bytes_moved(problem) / kRate;
 }
 
 using RunFn = void (*)(const Problem&, const Call&, int64_t, int64_t);
+template <int kRate>
 constexpr Row quantize_row(std::string_view name, std::string_view family, FeatureMask features,
                            RunFn run, void (*setup)(Problem&)) {
   return {.name = name,
           .family = family,
           .features = features,
           .forms = FormRule::kFollow,
-          .cost_ns = cost_bytes,
+          .cost_ns = cost_bytes<kRate>,
           .setup = setup,
-          .tasks = run == run_dynamic ? nullptr : output_tasks,
+          .tasks = family == "dynamic_quantize" ? nullptr : output_tasks,
           .run = run};
 }
 

@@ -2,19 +2,25 @@
 // AVX2.
 #include "kernels/quantize/lookup_avx2-inl.h"
 #include "kernels/quantize/quantize-inl.h"
+#include "kernels/quantize/quantize_avx512-inl.h"
 
 namespace pyrt {
 namespace {
 
 constexpr FeatureMask kPreset = kPresetAvx512Vnni;
+constexpr int kRate = 25;
 constexpr Row kRows[] = {
-    quantize_row("cast_sign_avx512vnni", "cast_sign", kPreset, run_cast_sign, setup_linear),
-    quantize_row("dequantize_avx512vnni", "dequantize", kPreset, run_dequantize, setup_channels),
-    quantize_row("dynamic_quantize_avx512vnni", "dynamic_quantize", kPreset, run_dynamic,
-                 setup_linear),
-    quantize_row("lookup_avx512vnni", "lookup", kPreset, run_lookup<lookup_run>, setup_linear),
-    quantize_row("quantize_avx512vnni", "quantize", kPreset, run_quantize, setup_channels),
-    quantize_row("requantize_avx512vnni", "requantize", kPreset, run_requantize, setup_linear),
+    quantize_row<kRate>("cast_sign_avx512vnni", "cast_sign", kPreset, run_cast_sign, setup_linear),
+    quantize_row<kRate>("dequantize_avx512vnni", "dequantize", kPreset, run_dequantize,
+                        setup_channels),
+    quantize_row<kRate>("dynamic_quantize_avx512vnni", "dynamic_quantize", kPreset,
+                        run_dynamic<QuantizeAvx512>, setup_linear),
+    quantize_row<kRate>("lookup_avx512vnni", "lookup", kPreset, run_lookup<lookup_run>,
+                        setup_linear),
+    quantize_row<kRate>("quantize_avx512vnni", "quantize", kPreset, run_quantize<QuantizeAvx512>,
+                        setup_channels),
+    quantize_row<kRate>("requantize_avx512vnni", "requantize", kPreset, run_requantize,
+                        setup_linear),
 };
 
 }  // namespace
