@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <numeric>
 
 namespace pyrt {
 namespace {
@@ -98,6 +99,19 @@ void measure(const T* w, const WeightView& view, WeightFacts* facts) {
   }
 }
 
+void measure_values(const int8_t* w, WeightFacts* facts) {
+  bool seen[256] = {};  // by value + 128
+  for (int64_t i = 0; i < facts->count; ++i) seen[w[i] + 128] = true;
+  const auto first = std::find(std::begin(seen), std::end(seen), true);
+  if (first == std::end(seen)) return;
+  facts->lowest = static_cast<int>(first - std::begin(seen)) - 128;
+  for (int value = facts->lowest; value < 128; ++value) {
+    if (!seen[value + 128]) continue;
+    facts->highest = value;
+    facts->step = std::gcd(facts->step, value - facts->lowest);
+  }
+}
+
 }  // namespace
 
 WeightFacts measure_weights(const void* weights, DType dtype, const WeightView& view) {
@@ -106,13 +120,7 @@ WeightFacts measure_weights(const void* weights, DType dtype, const WeightView& 
   facts.nonzeros = facts.count;
   if (dtype == DType::kS8) {
     const auto* w = static_cast<const int8_t*>(weights);
-    int8_t lowest = 0, highest = 0;
-    for (int64_t i = 0; i < facts.count; ++i) {
-      lowest = std::min(lowest, w[i]);
-      highest = std::max(highest, w[i]);
-    }
-    facts.lowest = lowest;
-    facts.highest = highest;
+    measure_values(w, &facts);
     measure(w, view, &facts);
   } else if (dtype == DType::kF32) {
     measure(static_cast<const float*>(weights), view, &facts);

@@ -125,6 +125,7 @@ struct WeightFacts {
   int most_of_4 = 0;            // most non-zeros among such 4 k
   int most_of_16 = 0;           // and among 16 k from a multiple of 16
   int lowest = 0, highest = 0;  // s8 only
+  int step = 0;                 // s8 only: the largest that leads from the lowest to all others
 };
 
 // A step with its dims known: what rows are chosen for and run on. Lives as long as the binding.

@@ -2,6 +2,7 @@
 #include "kernels/facts.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "harness.h"
 
@@ -41,17 +42,17 @@ WeightFacts expected(const std::vector<int8_t>& w, const WeightView& view) {
       facts.most_of_16 = std::max(facts.most_of_16, in_16);
     }
   }
-  for (const int8_t value : w) {
-    facts.lowest = std::min<int>(facts.lowest, value);
-    facts.highest = std::max<int>(facts.highest, value);
-  }
+  facts.lowest = *std::min_element(w.begin(), w.end());
+  facts.highest = *std::max_element(w.begin(), w.end());
+  for (const int8_t value : w) facts.step = std::gcd(facts.step, value - facts.lowest);
   return facts;
 }
 
 bool same(const WeightFacts& a, const WeightFacts& b) {
   return a.count == b.count && a.nonzeros == b.nonzeros && a.fullest == b.fullest &&
          a.quads == b.quads && a.blocks == b.blocks && a.most_of_4 == b.most_of_4 &&
-         a.most_of_16 == b.most_of_16 && a.lowest == b.lowest && a.highest == b.highest;
+         a.most_of_16 == b.most_of_16 && a.lowest == b.lowest && a.highest == b.highest &&
+         a.step == b.step;
 }
 
 void check(const WeightView& view, int zeros_percent, std::mt19937* random) {
@@ -69,6 +70,7 @@ void check(const WeightView& view, int zeros_percent, std::mt19937* random) {
   WeightFacts f32 = measure_weights(wide.data(), DType::kF32, view);
   f32.lowest = want.lowest;  // s8 only
   f32.highest = want.highest;
+  f32.step = want.step;
   expect(same(f32, want), label + ", f32");
 }
 
@@ -81,6 +83,18 @@ PYRT_TEST(weight_facts_count_zeros_by_block) {
     }
     check({.N = 19, .C = 7, .taps = 9}, zeros, &random);
   }
+}
+
+PYRT_TEST(weight_facts_of_few_values) {
+  const auto facts = [](const std::vector<int8_t>& w) {
+    return measure_weights(w.data(), DType::kS8, {.N = 1, .C = static_cast<int64_t>(w.size())});
+  };
+  const WeightFacts ternary = facts({0, 127, -127, 127});
+  expect(ternary.lowest == -127 && ternary.highest == 127 && ternary.step == 127, "ternary");
+  const WeightFacts extremes = facts({-128, 127, -128});
+  expect(extremes.lowest == -128 && extremes.highest == 127 && extremes.step == 255, "extremes");
+  const WeightFacts one = facts({7, 7});
+  expect(one.lowest == 7 && one.highest == 7 && one.step == 0, "one value");
 }
 
 PYRT_TEST(weight_facts_of_almost_dense_weights_count_every_block) {
