@@ -41,6 +41,15 @@ def torch_product(a: Array, w: Array) -> Subject:
     return torch_call(lambda: torch.mm(left, right, out=out))
 
 
+def torch_csr_product(a: Array, w: Array) -> Subject:
+    """The CSR of w transposed times a transposed, in the order that suits it best."""
+    torch = torch_module()
+    matrix = torch.from_numpy(np.ascontiguousarray(w.T)).to_sparse_csr()
+    columns = torch.from_numpy(np.ascontiguousarray(a.T))
+    size = matrix.values().nbytes + matrix.col_indices().nbytes
+    return torch_call(lambda: (matrix @ columns).T, bytes=size)
+
+
 def torch_int_product(a: Array, w: Array) -> Subject:
     """s8 x s8 -> s32."""
     torch = torch_module()

@@ -24,9 +24,9 @@ Tensor small_scale(Random& random, int64_t n) { return random.f32({n}, 0.001f, 0
 struct Shape {
   int64_t M, N, K;
 };
-const Shape kShapes[] = {{1, 1, 1},     {1, 130, 65}, {2, 17, 33}, {7, 16, 8},
-                         {31, 15, 40},  {32, 33, 64}, {33, 64, 7}, {64, 5, 129},
-                         {100, 48, 20}, {3, 200, 9},  {0, 8, 8},   {700, 16, 64}};
+const Shape kShapes[] = {{1, 1, 1},    {1, 130, 65},  {2, 17, 33},    {7, 16, 8},    {31, 15, 40},
+                         {32, 33, 64}, {33, 64, 7},   {64, 5, 129},   {100, 48, 20}, {3, 200, 9},
+                         {0, 8, 8},    {700, 16, 64}, {70, 150, 450}, {5, 50, 259}};
 
 struct Image {
   int64_t B, C, H, W, O, kernel_h, kernel_w, stride, pad, dilation;
@@ -37,7 +37,7 @@ const Image kImages[] = {{1, 3, 9, 11, 5, 3, 3, 1, 1, 1},    {2, 8, 14, 14, 16, 
                          {1, 24, 12, 12, 16, 1, 1, 2, 0, 1}, {1, 4, 17, 19, 6, 3, 3, 1, 2, 2},
                          {1, 4, 17, 19, 6, 3, 3, 3, 2, 2},   {1, 64, 28, 28, 16, 3, 3, 1, 1, 1},
                          {1, 10, 1, 50, 12, 1, 7, 1, 3, 1},  {1, 3, 2, 2, 4, 3, 3, 1, 1, 1},
-                         {0, 3, 5, 5, 4, 3, 3, 1, 1, 1}};
+                         {1, 48, 7, 7, 20, 3, 3, 1, 1, 1},   {0, 3, 5, 5, 4, 3, 3, 1, 1, 1}};
 
 std::vector<int64_t> output_dims(const Image& i) {
   const auto size = [&i](int64_t n, int64_t kernel, int64_t pad) {
@@ -126,6 +126,59 @@ PYRT_TEST(sparse_conv_f32_rows) {
     step.output(DType::kF32, output_dims(i));
     set_geometry(step, i);
     step.check_rows("sparse f32 conv", 3e-6, 1 + std::sqrt(double(i.C * i.kernel_h * i.kernel_w)));
+  }
+}
+
+// Only -128 and 127, each column's non-zeros in quads at every fourth k, or none at all.
+PYRT_TEST(sparse_gemm_s8_extremes) {
+  Random random(15);
+  for (const double share : {0.8, 1.0}) {
+    const Shape s{67, 20, 77};
+    const auto extreme = [&](const std::vector<int64_t>& dims) {
+      Tensor tensor = random.s8(dims, 0, 1);
+      for (int64_t i = 0; i < tensor.dims.count(); ++i) {
+        int8_t& value = tensor.data<int8_t>()[i];
+        value = value != 0 ? int8_t{127} : int8_t{-128};
+      }
+      return tensor;
+    };
+    Tensor w = extreme({s.N, s.K});
+    for (int64_t n = 0; n < s.N; ++n) {
+      for (int64_t k = 0; k < s.K; k += 4) {
+        if (static_cast<double>(random.integer(0, 999)) >= share * 1000) continue;
+        for (int64_t i = k; i < k + 4 && i < s.K; ++i) w.data<int8_t>()[n * s.K + i] = 0;
+      }
+    }
+    Step step("gemm");
+    step.input(extreme({s.M, s.K})).input(std::move(w), Role::kConstant);
+    step.output(DType::kS32, {s.M, s.N}).set("trans_b", int64_t{1});
+    step.set("x_zero_point", int64_t{-128});
+    step.check_rows("sparse s8 gemm of extremes");
+  }
+}
+
+// What is not finite at a pruned position does not spread.
+PYRT_TEST(sparse_gemm_f32_ignores_pruned_positions) {
+  Random random(16);
+  for (const int64_t M : {1, 40}) {
+    const int64_t N = 33, K = 70;
+    Tensor w = with_zeros<float>(random, random.f32({K, N}), 0.8);
+    Tensor a = random.f32({M, K});
+    for (const int64_t k : {int64_t{0}, int64_t{31}, K - 1}) {
+      for (int64_t n = 0; n < N; ++n) w.data<float>()[k * N + n] = 0;
+      for (int64_t m = 0; m < M; ++m) a.data<float>()[m * K + k] = INFINITY;
+    }
+    Step step("gemm");
+    step.input(std::move(a)).input(std::move(w), Role::kConstant);
+    step.output(DType::kF32, {M, N});
+    for (const Row* row : rows_of("gemm")) {
+      if (!row->compressed || step.reason_against(std::string(row->name)) != nullptr) continue;
+      bool ran = false;
+      const Tensor y = step.output_of(std::string(row->name), &ran);
+      bool finite = true;
+      for (int64_t i = 0; ran && i < M * N; ++i) finite &= std::isfinite(y.data<float>()[i]);
+      expect(finite, std::string(row->name) + " spreads an infinity at a pruned position");
+    }
   }
 }
 

@@ -125,7 +125,7 @@ struct SparseSell {
 };
 
 // The geometry that conv rows work on; a matrix is an image of height 1 under a kernel of 1 x 1.
-PYRT_INLINE ConvParams list_conv(const GemmParams& p) { return sparse_geometry(p).conv; }
+PYRT_INLINE ConvParams list_conv(const GemmParams& p) { return as_conv(p); }
 PYRT_INLINE const ConvParams& list_conv(const ConvParams& p) { return p; }
 PYRT_INLINE WeightView list_view(const GemmParams& p) {
   return {.N = p.N, .C = p.K, .columns_first = p.trans_b};

@@ -1,6 +1,6 @@
 // Sparse rows in plain C++. The order of the sums does not matter for s8; the dense scalar rows of
 // gemm and conv are the specification.
-#include "kernels/sparse/sparse-inl.h"
+#include "kernels/sparse_planes/planes-inl.h"
 
 namespace pyrt {
 namespace {
@@ -11,7 +11,9 @@ struct ScalarSparse {
   using P = PType;
   using Acc = AccType;
   using Entry = EntryType;
-  static constexpr int kTile = 16;
+  static constexpr bool kOffset = false;
+  static constexpr int kTile = 16, kUnit = 16;
+  static constexpr int64_t kBlockK = 0, kGroup = kPanel, kPlaneBytes = 192 * 1024;
 
   static void add(const SparsePair& pair, const int16_t* plane, const int32_t* offsets,
                   int32_t* acc) {
@@ -28,13 +30,14 @@ struct ScalarSparse {
     for (int t = 0; t < kTile; ++t) acc[t] += entry.w * x[t];
   }
 
-  static void tile(const Entry* entries, const uint32_t* starts, int columns, const P* plane,
-                   const int32_t* offsets, Acc* acc, Acc* out) {
-    for (int i = 0; i < columns; ++i) {
-      Acc* column = acc + i * kTile;
-      for (int t = 0; t < kTile; ++t) column[t] = Acc{0};
-      for (uint32_t j = starts[i]; j < starts[i + 1]; ++j) add(entries[j], plane, offsets, column);
-      for (int t = 0; t < kTile; ++t) out[t * kPanel + i] = column[t];
+  static void column(const Entry* from, const Entry* to, const P* plane, const int32_t* offsets,
+                     int, bool, Acc* acc) {
+    for (int t = 0; t < kTile; ++t) acc[t] = Acc{0};
+    for (; from < to; ++from) add(*from, plane, offsets, acc);
+  }
+  static void transpose(const Acc* acc, int columns, int, Acc* out) {
+    for (int t = 0; t < kTile; ++t) {
+      for (int i = 0; i < columns; ++i) out[t * kPanel + i] = acc[i * kTile + t];
     }
   }
 
@@ -44,6 +47,8 @@ struct ScalarSparse {
       for (int64_t c = 0; c < C; ++c) plane[c * channel_step + j] = x[j * pixel_step + c];
     }
   }
+
+  static P filling(int32_t zero_point) { return static_cast<P>(zero_point); }
 
   static void finish(const Epilogue& e, const Acc* acc, int ldacc, int rows, int columns, int64_t n,
                      int64_t at, int64_t ldy) {
@@ -64,32 +69,36 @@ using ScalarS8 = ScalarSparse<int8_t, int16_t, int32_t, SparsePair>;
 using ScalarF32 = ScalarSparse<float, float, float, SparseEntry>;
 
 // Baseline SSE2 on Zen 3: about a tenth of the AVX2 rates.
-constexpr SparseRates kS8{3.0, 2.0, 1.0, 0.6, 100};
-constexpr SparseRates kF32{6.0, 1.5, 1.0, 0.5, 100};
+constexpr SparseRates kS8{10, 0, 0, 3, 2.0, 1.0, 100};
+constexpr SparseRates kF32{2.7, 0, 0, 3, 1.5, 1.0, 100};
 
 double s8_gemm_ns(const Problem& p) { return sparse_cost_ns<ScalarS8, GemmParams>(kS8, p); }
 double s8_conv_ns(const Problem& p) { return sparse_cost_ns<ScalarS8, ConvParams>(kS8, p); }
 double f32_gemm_ns(const Problem& p) { return sparse_cost_ns<ScalarF32, GemmParams>(kF32, p); }
 double f32_conv_ns(const Problem& p) { return sparse_cost_ns<ScalarF32, ConvParams>(kF32, p); }
-double s8_vector_ns(const Problem& p) { return sparse_vector_cost_ns<ScalarS8>(kS8, p); }
-double f32_vector_ns(const Problem& p) { return sparse_vector_cost_ns<ScalarF32>(kF32, p); }
+double s8_vector_ns(const Problem& p) { return sparse_vector_cost_ns<ScalarS8>(0.6, p); }
+double f32_vector_ns(const Problem& p) { return sparse_vector_cost_ns<ScalarF32>(0.5, p); }
 
 constexpr Row kRows[] = {
     sparse_row<ScalarS8, GemmParams>("gemm_s8_sparse_s32_16x1x2_scalar", "gemm", FormRule::kPlain,
-                                     kPresetScalar, s8_gemm_ns),
+                                     kPresetScalar, "sparse_s8", s8_gemm_ns),
     sparse_row<ScalarF32, GemmParams>("gemm_f32_sparse_f32_16x1x1_scalar", "gemm", FormRule::kPlain,
-                                      kPresetScalar, f32_gemm_ns),
-    sparse_vector_row<ScalarS8>("gemm_s8_sparse_s32_1x1x2_scalar", kPresetScalar, s8_vector_ns),
-    sparse_vector_row<ScalarF32>("gemm_f32_sparse_f32_1x1x1_scalar", kPresetScalar, f32_vector_ns),
+                                      kPresetScalar, "sparse_f32", f32_gemm_ns),
+    sparse_vector_row<ScalarS8>("gemm_s8_sparse_s32_1x1x2_scalar", kPresetScalar, "sparse_s8",
+                                s8_vector_ns),
+    sparse_vector_row<ScalarF32>("gemm_f32_sparse_f32_1x1x1_scalar", kPresetScalar, "sparse_f32",
+                                 f32_vector_ns),
     sparse_row<ScalarS8, ConvParams>("conv_s8_sparse_s32_16x1x2_scalar", "conv",
-                                     FormRule::kChannelsLast, kPresetScalar, s8_conv_ns),
+                                     FormRule::kChannelsLast, kPresetScalar, "sparse_s8",
+                                     s8_conv_ns),
     sparse_row<ScalarF32, ConvParams>("conv_f32_sparse_f32_16x1x1_scalar", "conv",
-                                      FormRule::kChannelsLast, kPresetScalar, f32_conv_ns),
+                                      FormRule::kChannelsLast, kPresetScalar, "sparse_f32",
+                                      f32_conv_ns),
 };
 
 }  // namespace
 
-extern constinit const Table sparse_scalar;
-constinit const Table sparse_scalar{kRows, sizeof(kRows) / sizeof(kRows[0])};
+extern constinit const Table sparse_planes_scalar;
+constinit const Table sparse_planes_scalar{kRows, sizeof(kRows) / sizeof(kRows[0])};
 
 }  // namespace pyrt
