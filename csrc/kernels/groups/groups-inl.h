@@ -42,7 +42,7 @@ struct GroupsRows {
   static constexpr int64_t kBlockRows = 16;
 
   static const char* supports(const Problem& problem) {
-    for (const size_t i : {size_t{kGroupsW}, size_t{kGroupsScale}, size_t{kGroupsZero}}) {
+    for (size_t i = kGroupsW; i <= kGroupsZero; ++i) {
       if (problem.has_input(i) && problem.inputs[i].constant == nullptr) {
         return "the weights are not constant";
       }
