@@ -18,6 +18,7 @@ from pyruntime.passes.fuse_affine import FUSE_AFFINE
 from pyruntime.passes.fuse_epilogue import FUSE_EPILOGUE
 from pyruntime.passes.fuse_gelu import FUSE_GELU
 from pyruntime.passes.fuse_layer_norm import FUSE_LAYER_NORM
+from pyruntime.passes.fuse_sign import FUSE_SIGN
 from pyruntime.passes.identity import IDENTITY
 from pyruntime.passes.integer.between import BETWEEN
 from pyruntime.passes.integer.expand_qlinear import EXPAND_QLINEAR
@@ -38,6 +39,7 @@ FLOAT_PASSES: tuple[Pass, ...] = (
     FUSE_ACTIVATION,  # before a piece of the pattern is taken for a bias or a clip
     DEAD_CODE,  # pieces of patterns would count as users
     FUSE_AFFINE,  # needs bare layers: before clips and shortcuts are fused
+    FUSE_SIGN,  # likewise, and takes the scaling along
     FUSE_EPILOGUE,
     DEAD_CODE,
 )
