@@ -26,7 +26,7 @@ extra = $(call pinned,['project']['optional-dependencies']['$(1)'])
 # Native builds beside the one in .venv: $(call native,<folder in build/>,<cmake options>,<options of cmake --build>)
 native = cmake -G Ninja -B build/$(1) -DPython_EXECUTABLE=$(CURDIR)/$(PY) -DPYRT_BUILD_TESTS=ON $(2) >build/$(1).log && cmake --build build/$(1) $(3)
 
-.PHONY: help build demo test bench lint format wheel check-clang test-arm test-aarch64 test-armhf clean
+.PHONY: help build demo test bench bench-choice lint format wheel check-clang test-arm test-aarch64 test-armhf clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ bench: $(VENV)/native.stamp $(BENCH_VENV)/bench.stamp  ## measure against the pe
 	  $(BENCH_VENV)/bin/python -m pytest -q -o python_files='bench_*.py' -o python_functions='bench_*' --benchmark-quiet --benchmark-json=build/bench-$$pass.json benchmarks $(ARGS); \
 	done
 	$(BENCH_VENV)/bin/python benchmarks/report.py build/bench-*.json
+
+bench-choice: $(VENV)/native.stamp $(BENCH_VENV)/bench.stamp  ## check that no chosen kernel is slower than dense; takes minutes
+	$(BENCH_VENV)/bin/python benchmarks/choice.py $(ARGS)
 
 CXX_FILES = $(shell git ls-files '*.h' '*.c' '*.cpp')
 lint: $(VENV)/test.stamp $(VENV)/lint.stamp  ## check style and types: ruff, mypy, clang-format
