@@ -5,7 +5,7 @@ namespace pyrt {
 namespace {
 
 struct SellStep {
-  using Format = SparseSell;
+  using Format = SparseSell<Window64>;
 
   struct Piece {
     __m512i positions, weights;
@@ -23,7 +23,7 @@ struct SellStep {
 using Icl = ListTile512<SellStep>;
 
 // Zen 4 at 3.5 GHz.
-constexpr ListRates kRates{0.47, 0.7, 8, 0.7};
+constexpr ListRates kRates{0.47, 0.9, 8, 1.0};
 
 double gemm_ns(const Problem& p) { return list_ns<Icl, GemmParams>(kRates, p); }
 double conv_ns(const Problem& p) { return list_ns<Icl, ConvParams>(kRates, p); }

@@ -1,11 +1,14 @@
-// Sparse list rows for AVX-512 with VNNI: blocks of 16 x 4 by vpdpbusd.
+// Sparse list rows for AVX-512 with VNNI: blocks of 16 x 4, and scattered weights on ymm registers
+// for CPUs without VBMI, whose byte shuffles stay within 16 bytes.
+#include "kernels/gemm/gemm_avx512vnni-inl.h"
 #include "kernels/sparse/sparse_lists_avx512-inl.h"
+#include "kernels/sparse/sparse_lists_ymm-inl.h"
 
 namespace pyrt {
 namespace {
 
 struct BlockStep {
-  using Format = SparseBlocks;
+  using Format = SparseBlocks<false>;
 
   struct Piece {
     __m512i weights;
@@ -19,19 +22,27 @@ struct BlockStep {
                                                         _mm512_set1_epi32(four), piece.weights));
   }
 };
-using Vnni = ListTile512<BlockStep>;
+using Blocks = ListTile512<BlockStep>;
+using Sell = ListTileAvx2<SellYmm<DotEvex>>;
 
 // Zen 4 at 3.5 GHz.
-constexpr ListRates kRates{0.29, 0.3, 8, 0.7};
+constexpr ListRates kBlocks{0.29, 0.3, 8, 1.0};
+constexpr ListRates kSell{0.5, 0.5, 8, 1.5};
 
-double gemm_ns(const Problem& p) { return list_ns<Vnni, GemmParams>(kRates, p); }
-double conv_ns(const Problem& p) { return list_ns<Vnni, ConvParams>(kRates, p); }
+double blocks_gemm_ns(const Problem& p) { return list_ns<Blocks, GemmParams>(kBlocks, p); }
+double blocks_conv_ns(const Problem& p) { return list_ns<Blocks, ConvParams>(kBlocks, p); }
+double sell_gemm_ns(const Problem& p) { return list_ns<Sell, GemmParams>(kSell, p); }
+double sell_conv_ns(const Problem& p) { return list_ns<Sell, ConvParams>(kSell, p); }
 
 constexpr Row kRows[] = {
-    list_row<Vnni, GemmParams>("gemm_s8_blocks_s32_16x16x4_avx512vnni", kPresetAvx512Vnni,
-                               "sparse_s8_blocks", gemm_ns),
-    list_row<Vnni, ConvParams>("conv_s8_blocks_s32_16x16x4_avx512vnni", kPresetAvx512Vnni,
-                               "sparse_s8_blocks", conv_ns),
+    list_row<Blocks, GemmParams>("gemm_s8_blocks_s32_16x16x4_avx512vnni", kPresetAvx512Vnni,
+                                 "sparse_s8_blocks", blocks_gemm_ns),
+    list_row<Blocks, ConvParams>("conv_s8_blocks_s32_16x16x4_avx512vnni", kPresetAvx512Vnni,
+                                 "sparse_s8_blocks", blocks_conv_ns),
+    list_row<Sell, GemmParams>("gemm_s8_sell_s32_8x8x4_avx512vnni", kPresetAvx512Vnni,
+                               "sparse_s8_sell32", sell_gemm_ns),
+    list_row<Sell, ConvParams>("conv_s8_sell_s32_8x8x4_avx512vnni", kPresetAvx512Vnni,
+                               "sparse_s8_sell32", sell_conv_ns),
 };
 
 }  // namespace

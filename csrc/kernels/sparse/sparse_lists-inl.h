@@ -2,7 +2,7 @@
 // An ISA file supplies
 //
 //   struct Isa {
-//     using Format;        // SparseBlocks or SparseSell
+//     using Format;        // of sparse_formats-inl.h
 //     using X, A, W;       // as for the dense rows (gemm/gemm_rows-inl.h)
 //     static constexpr int kMr;          // rows of the largest tile
 //     static constexpr int kKr = 1;      // a row's end needs no padding: 64 bytes are readable
@@ -19,110 +19,10 @@
 #include "kernels/common/epilogue-inl.h"
 #include "kernels/conv/conv_lines-inl.h"
 #include "kernels/sparse/sparse-inl.h"
+#include "kernels/sparse/sparse_formats-inl.h"
 
 namespace pyrt {
 namespace {
-
-// The weights of a panel as the product reads them: segment by segment, 16 columns side by side.
-struct SparsePanel {
-  const int8_t* w;
-  WeightView view;
-  int64_t first;  // column
-  int64_t taps, segment;
-
-  PYRT_INLINE int64_t columns() const { return smaller(kPanel, view.N - first); }
-  // Of element k of a tap's segment.
-  PYRT_INLINE int8_t at(int64_t tap, int64_t k, int64_t column) const {
-    if (k >= segment || column >= columns()) return 0;
-    const int64_t i = tap * segment + k, n = first + column;
-    if (!view.columns_first) return w[i * view.N + n];
-    return w[(n * view.C + i % view.C) * view.taps + i / view.C];
-  }
-};
-
-struct SparseBlocks {
-  static constexpr int64_t kBytes = 64;
-
-  static const char* refusal(const WeightFacts& facts, const WeightView& view, int64_t taps,
-                             int64_t segment) {
-    if (taps > 1 && segment % 4 != 0) return "its channels are not a multiple of 4";
-    const int64_t all = ceil_div(view.K(), 4) * ceil_div(view.N, kPanel);
-    if (facts.blocks * 4 > all * 3) return "under a quarter of the 16 x 4 blocks are zero";
-    return nullptr;
-  }
-  static double pieces(const WeightFacts& facts, const WeightView&, int64_t) {
-    return static_cast<double>(facts.blocks);
-  }
-
-  // emit(SparsePlace, bytes) for every piece.
-  template <class Emit>
-  static void visit(const SparsePanel& panel, const Emit& emit) {
-    for (int64_t tap = 0; tap < panel.taps; ++tap) {
-      for (int64_t k = 0; k < panel.segment; k += 4) {
-        int8_t bytes[kBytes];
-        bool any = false;
-        for (int64_t i = 0; i < kBytes; ++i) {
-          bytes[i] = panel.at(tap, k + i % 4, i / 4);
-          any = any || bytes[i] != 0;
-        }
-        if (any) emit(SparsePlace{static_cast<uint16_t>(tap), static_cast<uint16_t>(k)}, bytes);
-      }
-    }
-  }
-};
-
-struct SparseSell {
-  static constexpr int64_t kBytes = 128;
-  static constexpr int64_t kWindow = 64, kStep = 16;
-
-  static const char* refusal(const WeightFacts& facts, const WeightView&, int64_t, int64_t) {
-    if (facts.nonzeros * 4 > facts.count * 3) return "under a quarter of the weights are zero";
-    return nullptr;
-  }
-  // Predicted. Zeros at random (in runs of 4 k as they come): fitted to simulations of 192 to 3072
-  // k. Columns that advance alike (N:M) fill every slot.
-  static double pieces(const WeightFacts& facts, const WeightView& view, int64_t segment) {
-    const auto nonzeros = static_cast<double>(larger(facts.nonzeros, 1));
-    const double slots =
-        nonzeros / 64 * static_cast<double>(round_up(view.N, kPanel)) / static_cast<double>(view.N);
-    if (facts.nonzeros * 16 >= facts.count * facts.most_of_16) return slots;
-    const auto length = static_cast<double>(segment);
-    const double in_window = 64 * nonzeros / static_cast<double>(facts.count);
-    const double clump = nonzeros / static_cast<double>(larger(facts.quads, 1));
-    return slots * (1 + (1.5 + 1.1 * clump) / in_window) * (1 + 12 / length);
-  }
-
-  static int64_t next_nonzero(const SparsePanel& panel, int64_t tap, int64_t k, int64_t column) {
-    while (k < panel.segment && panel.at(tap, k, column) == 0) ++k;
-    return k;
-  }
-
-  template <class Emit>
-  static void visit(const SparsePanel& panel, const Emit& emit) {
-    for (int64_t tap = 0; tap < panel.taps; ++tap) {
-      int64_t next[kPanel];
-      for (int64_t i = 0; i < kPanel; ++i) {
-        next[i] = i < panel.columns() ? next_nonzero(panel, tap, 0, i) : panel.segment;
-      }
-      while (true) {
-        int64_t base = panel.segment;
-        for (int64_t i = 0; i < kPanel; ++i) base = smaller(base, next[i]);
-        if (base == panel.segment) break;
-        base = base / kStep * kStep;
-        int8_t bytes[kBytes] = {};
-        for (int64_t i = 0; i < kPanel; ++i) {
-          const int64_t end = smaller(panel.segment, base + kWindow);
-          for (int64_t slot = 0; slot < 4 && next[i] < end; ++slot) {
-            bytes[4 * i + slot] = static_cast<int8_t>(next[i] - base);
-            bytes[64 + 4 * i + slot] = panel.at(tap, next[i], i);
-            next[i] = next_nonzero(panel, tap, next[i] + 1, i);
-          }
-        }
-        emit(SparsePlace{static_cast<uint16_t>(tap), static_cast<uint16_t>(base)}, bytes);
-      }
-    }
-  }
-};
 
 // The geometry that conv rows work on; a matrix is an image of height 1 under a kernel of 1 x 1.
 PYRT_INLINE ConvParams list_conv(const GemmParams& p) { return as_conv(p); }
@@ -166,9 +66,11 @@ struct SparseListRows {
 
   static SparsePanel panel(const Problem& problem, const ConvGeometry& g, int64_t index) {
     return {static_cast<const int8_t*>(problem.inputs[kInputW].constant),
-            list_view(problem.as<Params>()), index * kPanel, g.taps(), g.segment};
+            list_view(problem.as<Params>()), index * Format::kColumns, g.taps(), g.segment};
   }
   static int64_t panels(const ConvParams& c) { return ceil_div(c.O, kPanel); }
+  // One or two of a panel.
+  static int64_t lists(const ConvParams& c) { return panels(c) * (kPanel / Format::kColumns); }
 
   // Byte offsets of what is packed.
   struct Packed {
@@ -177,7 +79,7 @@ struct SparseListRows {
   static Packed layout(const ConvParams& c, int64_t pieces) {
     Packed at{};
     at.starts = sums_bytes(c.O);
-    at.places = at.starts + round_up((panels(c) + 1) * 4, 64);
+    at.places = at.starts + round_up((lists(c) + 1) * 4, 64);
     at.pieces = at.places + round_up(pieces * static_cast<int64_t>(sizeof(SparsePlace)), 64);
     at.end = at.pieces + pieces * Format::kBytes;
     return at;
@@ -186,7 +88,7 @@ struct SparseListRows {
   static int64_t count_pieces(const Problem& problem, const ConvParams& c) {
     const ConvGeometry g = Lines::geometry(c);
     int64_t pieces = 0;
-    for (int64_t i = 0; i < panels(c); ++i) {
+    for (int64_t i = 0; i < lists(c); ++i) {
       Format::visit(panel(problem, g, i), [&](SparsePlace, const int8_t*) { ++pieces; });
     }
     return pieces;
@@ -206,16 +108,18 @@ struct SparseListRows {
     auto* starts = reinterpret_cast<uint32_t*>(to + at.starts);
     auto* places = reinterpret_cast<SparsePlace*>(to + at.places);
     char* pieces = to + at.pieces;
-    for (int64_t i = 0; i < panels(c); ++i) {
+    for (int64_t i = 0; i < lists(c); ++i) {
       const SparsePanel one = panel(problem, g, i);
       starts[i + 1] = starts[i];
       Format::visit(one, [&](SparsePlace place, const int8_t* bytes) {
         const int64_t index = starts[i + 1]++;
         places[index] = place;
         memcpy(pieces + index * Format::kBytes, bytes, Format::kBytes);
-        const int8_t* weights = bytes + Format::kBytes - 64;
-        for (int64_t j = 0; j < 64; ++j) {
-          sums[i * kPanel + j / 4] += static_cast<uint32_t>(int32_t{weights[j]});
+        constexpr int64_t kWeights = Format::kColumns * 4;
+        const int8_t* weights = bytes + Format::kBytes - kWeights;
+        for (int64_t j = 0; j < kWeights; ++j) {
+          sums[i * Format::kColumns + Format::column(j)] +=
+              static_cast<uint32_t>(int32_t{weights[j]});
         }
       });
     }
@@ -226,13 +130,13 @@ struct SparseListRows {
   }
   static int64_t tasks(const Problem& problem) {
     const ConvParams c = conv(problem);
-    const ConvBlocks b = blocks(c, Lines::geometry(c));
+    const ConvBlocks b = Lines::blocks(c, Lines::geometry(c));
     return b.m_blocks * b.n_blocks;
   }
   static size_t scratch_bytes(const Problem& problem) {
     const ConvParams c = conv(problem);
     const ConvGeometry g = Lines::geometry(c);
-    return static_cast<size_t>(Lines::scratch_bytes(g, blocks(c, g)));
+    return static_cast<size_t>(Lines::scratch_bytes(g, Lines::blocks(c, g)));
   }
 
   // Rows of a tile: its activations stay in L1 while all panels pass, and rows whose addresses
@@ -249,7 +153,7 @@ struct SparseListRows {
   static void run(const Problem& problem, const Call& call, int64_t begin, int64_t end) {
     const ConvParams c = conv(problem);
     const ConvGeometry g = Lines::geometry(c);
-    const ConvBlocks b = blocks(c, g);
+    const ConvBlocks b = Lines::blocks(c, g);
     const X* x = static_cast<const X*>(call.inputs[kInputX]);
     char* scratch = static_cast<char*>(call.scratch);
     A* lines = reinterpret_cast<A*>(scratch);
@@ -257,7 +161,7 @@ struct SparseListRows {
     auto* taps = reinterpret_cast<int64_t*>(pointers + b.rows);
     Lines::taps(c, g, b, taps);
     const char* packed = static_cast<const char*>(call.packed);
-    const SparseLists lists = unpack(c, packed);
+    const SparseLists all = unpack(c, packed);
     const Epilogue e =
         make_epilogue(c.epilogue, problem, call, reinterpret_cast<const int32_t*>(packed));
     const int64_t height = tile_rows(c, g);
@@ -269,30 +173,39 @@ struct SparseListRows {
       const int64_t rows = Lines::rows_of(g, b, mi, &m0);
       if (rows > 0) {
         Lines::prepare(c, g, b, x, 0, m0, rows, static_cast<A>(e.x_zero_point), lines, pointers);
-        int64_t lda = 0;
-        const int64_t first = part(b.panels, b.n_blocks, ni);
-        const int64_t last = part(b.panels, b.n_blocks, ni + run);
-        for (int64_t m = 0, count = 0; m < rows; m += count) {
-          count = tile_height(pointers + m, rows - m, height, &lda);
-          Isa::tile(e, count, pointers[m], lda, taps, lists, first, last, (m0 + m) * c.O);
-        }
+        multiply(e, all, pointers, rows, height, taps, part(b.panels, b.n_blocks, ni),
+                 part(b.panels, b.n_blocks, ni + run), m0 * c.O);
       }
       task += run;
     }
   }
 
-  // The next tile's rows: those that lie at equal distances, at most `height`, and where more
-  // follow, an even share of them.
-  static int64_t tile_height(const A* const* rows, int64_t count, int64_t height, int64_t* lda) {
+  // How many of the rows lie at equal distances, and at which.
+  static int64_t evenly_spaced(const A* const* rows, int64_t count, int64_t* lda) {
     *lda = count > 1 ? rows[1] - rows[0] : 0;
-    int64_t run = smaller(count, 2);
-    while (run < count && rows[run] - rows[run - 1] == *lda) ++run;
-    return ceil_div(run, ceil_div(run, height));
+    int64_t even = smaller(count, 2);
+    while (even < count && rows[even] - rows[even - 1] == *lda) ++even;
+    return even;
+  }
+
+  // Rows times panels [first, last), tile by tile; the first row's outputs are at `at`.
+  static void multiply(const Epilogue& e, const SparseLists& lists, const A* const* a, int64_t rows,
+                       int64_t height, const int64_t* taps, int64_t first, int64_t last,
+                       int64_t at) {
+    int64_t lda = 0;
+    for (int64_t m = 0, even = 0; m < rows; m += even) {
+      even = evenly_spaced(a + m, rows - m, &lda);
+      const int64_t tiles = ceil_div(even, height);
+      for (int64_t tile = 0; tile < tiles; ++tile) {
+        const int64_t from = m + part(even, tiles, tile), to = m + part(even, tiles, tile + 1);
+        Isa::tile(e, to - from, a[from], lda, taps, lists, first, last, at + from * lists.N);
+      }
+    }
   }
 
   static SparseLists unpack(const ConvParams& c, const char* packed) {
     const auto* starts = reinterpret_cast<const uint32_t*>(packed + layout(c, 0).starts);
-    const Packed at = layout(c, starts[panels(c)]);
+    const Packed at = layout(c, starts[lists(c)]);
     return {starts, reinterpret_cast<const SparsePlace*>(packed + at.places),
             reinterpret_cast<const int8_t*>(packed + at.pieces), c.O};
   }
@@ -316,11 +229,12 @@ double list_ns(const ListRates& rates, const Problem& problem) {
   const auto M = static_cast<double>(g.M());
   const auto panels = static_cast<double>(Rows::panels(c));
   const double tiles = static_cast<double>(ceil_div(g.M(), Rows::tile_rows(c, g)));
-  const double pieces =
-      Isa::Format::pieces(*problem.facts, list_view(problem.as<Params>()), g.segment);
+  const WeightView view = list_view(problem.as<Params>());
+  const double pieces = Isa::Format::pieces(*problem.facts, view, g.segment);
+  const double row = rates.row_ns * Isa::Format::row_time(*problem.facts, view);
   const double pointers = M * 0.5;
-  return kListCallNs + pointers + Rows::Lines::prepare_ns(c, g, Rows::blocks(c, g)) +
-         pieces * (M * rates.row_ns + tiles * rates.piece_ns) +
+  return kListCallNs + pointers + Rows::Lines::prepare_ns(c, g, Rows::Lines::blocks(c, g)) +
+         pieces * (M * row + tiles * rates.piece_ns) +
          panels * (tiles * rates.panel_ns + M * rates.output_ns);
 }
 
@@ -337,7 +251,7 @@ constexpr Row list_row(std::string_view name, FeatureMask features, std::string_
           .offset = sizeof(typename Isa::A) == 1 ? Offset::kTakes : Offset::kNever,
           .compressed = true,
           .mr = static_cast<uint16_t>(Isa::kMr),
-          .nr = kPanel,
+          .nr = static_cast<uint16_t>(Isa::Format::kColumns),
           .kr = 4,
           .supports = Rows::supports,
           .cost_ns = cost_ns,

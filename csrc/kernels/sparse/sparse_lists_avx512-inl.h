@@ -19,8 +19,9 @@ namespace {
 // A GNU vector: g++ 12 spills arrays of __m512i where an epilogue shares their function.
 using S32x16 [[gnu::may_alias]] = int32_t __attribute__((vector_size(64)));
 
-// Quantises sums of 16 columns.
+// Quantises sums of up to 16 columns.
 struct Quantize512 {
+  __mmask16 columns;
   __m512i base;
   __m512 scale, lo, hi;
   __m512i zero_point;
@@ -34,10 +35,10 @@ struct Quantize512 {
   }
   PYRT_INLINE void store1(S32x16 sum, uint8_t* y) const {
     const __m128i bytes = _mm512_cvtepi32_epi8(s32(sum));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(y),
-                     _mm_xor_si128(bytes, _mm512_castsi512_si128(mask)));
+    _mm_mask_storeu_epi8(y, columns, _mm_xor_si128(bytes, _mm512_castsi512_si128(mask)));
   }
-  // Four rows at once: packing puts 4 columns of each row side by side, a permutation the rows.
+  // Four rows of 16 columns at once: packing puts 4 columns of each row side by side, a permutation
+  // the rows.
   PYRT_INLINE void store4(const S32x16* sums, uint8_t* y, int64_t ldy) const {
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     const __m512i low = _mm512_packs_epi32(s32(sums[0]), s32(sums[1]));
@@ -65,13 +66,13 @@ struct ListTile512 {
     memcpy(a, x, static_cast<size_t>(count));
   }
 
-  static bool quantizes(const Epilogue& e, int64_t columns) {
-    return e.params.has_scale && e.params.output == DType::kS8 && e.residual == nullptr &&
-           columns >= kPanel;
+  static bool quantizes(const Epilogue& e) {
+    return e.params.has_scale && e.params.output == DType::kS8 && e.residual == nullptr;
   }
-  PYRT_INLINE static Quantize512 quantize(const Epilogue& e, int64_t n) {
-    const ChannelVectors512 v = load_channels_avx512(e, n, kPanel);
-    return {v.base,
+  PYRT_INLINE static Quantize512 quantize(const Epilogue& e, int64_t n, int columns) {
+    const ChannelVectors512 v = load_channels_avx512(e, n, columns);
+    return {v.mask,
+            v.base,
             v.scale,
             _mm512_set1_ps(e.params.q_lo),
             _mm512_set1_ps(e.params.q_hi),
@@ -124,20 +125,26 @@ struct ListTile512 {
         for (int r = 0; r < kRows; ++r) c[0][r] += c[u][r];
       }
       const int64_t n = panel * kPanel;
-      if (quantizes(e, lists.N - n)) {
-        const Quantize512 q = quantize(e, n);
+      const int columns = static_cast<int>(smaller(kPanel, lists.N - n));
+      if (quantizes(e)) {
+        const Quantize512 q = quantize(e, n, columns);
         auto* y = static_cast<uint8_t*>(e.y) + at + n;
-        constexpr int kFours = kRows / 4 * 4;
+        int done = 0;
+        if (columns == kPanel) {
+          done = kRows / 4 * 4;
 #pragma GCC unroll 4
-        for (int r = 0; r < kFours; r += 4) q.store4(c[0] + r, y + r * lists.N, lists.N);
-#pragma GCC unroll 3
-        for (int r = kFours; r < kRows; ++r) q.store1(c[0][r], y + r * lists.N);
+          for (int r = 0; r + 4 <= kRows; r += 4) q.store4(c[0] + r, y + r * lists.N, lists.N);
+        }
+#pragma GCC unroll 16
+        for (int r = 0; r < kRows; ++r) {
+          if (r >= done) q.store1(c[0][r], y + r * lists.N);
+        }
       } else {
         alignas(64) S32x16 acc[kRows];  // the sums themselves would go to memory
 #pragma GCC unroll 16
         for (int r = 0; r < kRows; ++r) acc[r] = c[0][r];
-        finish_s32_avx512(e, reinterpret_cast<const int32_t*>(acc), kPanel, kRows,
-                          static_cast<int>(smaller(kPanel, lists.N - n)), n, at + n, lists.N);
+        finish_s32_avx512(e, reinterpret_cast<const int32_t*>(acc), kPanel, kRows, columns, n,
+                          at + n, lists.N);
       }
     }
   }
