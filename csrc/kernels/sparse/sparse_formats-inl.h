@@ -27,20 +27,22 @@ struct SparsePanel {
   WeightView view;
   int64_t first;  // column
   int64_t taps, segment;
+  bool regular;  // the columns advance alike
 
   // Of element k of a tap's segment; zero beyond the weights.
   PYRT_INLINE int8_t at(int64_t tap, int64_t k, int64_t column) const {
     const int64_t i = tap * segment + k, n = first + column;
     if (k >= segment || n >= view.N) return 0;
     if (!view.columns_first) return w[i * view.N + n];
+    if (view.taps == 1) return w[n * view.C + i];
     return w[(n * view.C + i % view.C) * view.taps + i / view.C];
   }
-  // The first k from there on with a weight that is not zero; `segment` where there is none.
-  PYRT_INLINE int64_t next_nonzero(int64_t tap, int64_t k, int64_t column) const {
-    while (k < segment && at(tap, k, column) == 0) ++k;
-    return k;
-  }
 };
+
+// Each 16 k of each column have as many non-zeros, as with N:M.
+PYRT_INLINE bool sparse_regular(const WeightFacts& facts) {
+  return facts.nonzeros * 16 >= facts.count * facts.most_of_16;
+}
 
 PYRT_INLINE SparsePlace sparse_place(int64_t tap, int64_t k) {
   return {static_cast<uint16_t>(tap), static_cast<uint16_t>(k)};
@@ -98,11 +100,7 @@ struct SparseSell {
   }
   // Time of a piece times a row, where 1 is the usual.
   static double row_time(const WeightFacts& facts, const WeightView& view) {
-    return regular(facts) && view.C % Window::kSize == 0 ? Window::kAlignedTime : 1;
-  }
-  // Each 16 k of each column have as many non-zeros.
-  static bool regular(const WeightFacts& facts) {
-    return facts.nonzeros * 16 >= facts.count * facts.most_of_16;
+    return sparse_regular(facts) && view.C % Window::kSize == 0 ? Window::kAlignedTime : 1;
   }
   // Zeros at random (in runs of 4 k as they come): fitted to simulations of 192 to 3072 k. Columns
   // that advance alike (N:M) fill every slot.
@@ -110,63 +108,83 @@ struct SparseSell {
     const auto nonzeros = static_cast<double>(larger(facts.nonzeros, 1));
     const double columns = static_cast<double>(round_up(view.N, kPanel));
     const double full = nonzeros / kSlots * columns / static_cast<double>(view.N) * Window::kUnfit;
-    if (regular(facts)) return full;
+    if (sparse_regular(facts)) return full;
     const double in_window = Window::kSize * nonzeros / static_cast<double>(facts.count);
     const double clump = nonzeros / static_cast<double>(larger(facts.quads, 1));
     return full * (1 + (1.5 + Window::kClump * clump) / in_window) *
            (1 + 12 / static_cast<double>(segment));
   }
 
-  // The slots of one column: its next non-zeros before `end`, from k on; gives where the others
-  // begin.
-  static int64_t fill(const SparsePanel& panel, int64_t tap, int64_t k, int64_t base, int64_t end,
-                      int64_t column, int8_t* bytes) {
-    for (int64_t i = 4 * column; i < 4 * column + 4 && k < end; ++i) {
-      const int8_t weight = panel.at(tap, k, column);
-      if (i % 2 == 1 && !Window::pair_fits(bytes[kSlots + i - 1], weight)) continue;
-      bytes[i] = Window::position(k - base);
-      bytes[kSlots + i] = weight;
-      k = panel.next_nonzero(tap, k + 1, column);
-    }
-    return k;
-  }
-
-  // Windows begin at multiples of `step`.
   template <class Emit>
-  static void visit_windows(const SparsePanel& panel, int64_t step, const Emit& emit) {
+  static void visit(const SparsePanel& panel, const Emit& emit) {
+    const bool lines = panel.regular && panel.view.C % Window::kSize == 0;
+    const int step = lines && Window::kAlignedTime < 1 ? 64 : Window::kStep;
     for (int64_t tap = 0; tap < panel.taps; ++tap) {
-      int64_t next[kColumns];
-      for (int64_t i = 0; i < kColumns; ++i) next[i] = panel.next_nonzero(tap, 0, i);
-      while (true) {
-        int64_t base = panel.segment;
-        for (int64_t i = 0; i < kColumns; ++i) base = smaller(base, next[i]);
-        if (base == panel.segment) break;
-        base = base / step * step;
-        const int64_t end = smaller(panel.segment, base + Window::kSize);
-        int8_t bytes[kBytes] = {};
-        for (int64_t i = 0; i < kColumns; ++i) {
-          next[i] = fill(panel, tap, next[i], base, end, i, bytes);
+      Cursor cursor{&panel, tap, 0, {}, {}};
+      cursor.load(0, cursor.low);
+      cursor.load(64, cursor.high);
+      while (cursor.chunk < panel.segment) {
+        const int first = cursor.first();
+        if (first == 64) {
+          cursor.advance();
+          continue;
         }
-        emit(sparse_place(tap, base), bytes);
+        const int base = first / step * step;
+        int8_t bytes[kBytes] = {};
+        for (int i = 0; i < kColumns; ++i) cursor.fill(i, base, bytes);
+        emit(sparse_place(tap, cursor.chunk + base), bytes);
       }
     }
   }
-  static int64_t count(const SparsePanel& panel, int64_t step) {
-    int64_t pieces = 0;
-    visit_windows(panel, step, [&](SparsePlace, const int8_t*) { ++pieces; });
-    return pieces;
-  }
 
-  template <class Emit>
-  static void visit(const SparsePanel& panel, const Emit& emit) {
-    int64_t step = Window::kStep;
-    if constexpr (Window::kAlignedTime < 1) {
-      const double time = panel.view.C % Window::kSize == 0 ? Window::kAlignedTime : 1;
-      const auto aligned = static_cast<double>(count(panel, Window::kSize));
-      if (aligned * time <= static_cast<double>(count(panel, step))) step = Window::kSize;
+ private:
+  // The non-zeros that are in no piece yet: of each column, bits of the 64 k from `chunk` on, where
+  // the next window begins, and of the 64 behind them.
+  struct Cursor {
+    const SparsePanel* panel;
+    int64_t tap, chunk;
+    uint64_t low[kColumns], high[kColumns];
+
+    void load(int64_t from, uint64_t* bits) const {
+      for (int64_t i = 0; i < kColumns; ++i) bits[i] = 0;
+      const int64_t count = smaller(64, panel->segment - from);
+      for (int64_t k = 0; k < count; ++k) {
+        for (int64_t i = 0; i < kColumns; ++i) {
+          bits[i] |= static_cast<uint64_t>(panel->at(tap, from + k, i) != 0) << k;
+        }
+      }
     }
-    visit_windows(panel, step, emit);
-  }
+    void advance() {
+      for (int64_t i = 0; i < kColumns; ++i) low[i] = high[i];
+      chunk += 64;
+      load(chunk + 64, high);
+    }
+    // The first in the chunk of any column; 64 where there is none.
+    int first() const {
+      uint64_t any = 0;
+      for (int64_t i = 0; i < kColumns; ++i) any |= low[i];
+      return any == 0 ? 64 : __builtin_ctzll(any);
+    }
+    // The slots of a column of the piece whose window begins at chunk + base.
+    void fill(int column, int base, int8_t* bytes) {
+      const uint64_t behind = base > 0 ? high[column] << (64 - base) : 0;
+      constexpr uint64_t kWindow = ~uint64_t{0} >> (64 - Window::kSize);
+      uint64_t bits = (low[column] >> base | behind) & kWindow;
+      for (int i = 4 * column; i < 4 * column + 4 && bits != 0; ++i) {
+        const int at = __builtin_ctzll(bits);
+        const int8_t weight = panel->at(tap, chunk + base + at, column);
+        if (i % 2 == 1 && !Window::pair_fits(bytes[kSlots + i - 1], weight)) continue;
+        bytes[i] = Window::position(at);
+        bytes[kSlots + i] = weight;
+        bits &= bits - 1;
+        if (base + at < 64) {
+          low[column] &= ~(uint64_t{1} << (base + at));
+        } else {
+          high[column] &= ~(uint64_t{1} << (base + at - 64));
+        }
+      }
+    }
+  };
 };
 
 // 64 activations for vpermb. Steps of 16 cost 2 % of the slots against steps of 1. With steps of
@@ -174,11 +192,11 @@ struct SparseSell {
 // unless the columns advance alike.
 struct Window64 {
   static constexpr int64_t kColumns = kPanel;
-  static constexpr int64_t kSize = 64, kStep = 16;
+  static constexpr int kSize = 64, kStep = 16;
   static constexpr double kUnfit = 1, kClump = 1.1, kAlignedTime = 0.82;
 
   PYRT_INLINE static bool pair_fits(int, int) { return true; }
-  PYRT_INLINE static int8_t position(int64_t k) { return static_cast<int8_t>(k); }
+  PYRT_INLINE static int8_t position(int k) { return static_cast<int8_t>(k); }
 };
 
 // Two times 16 activations for vpshufb, which gives zero where a position is negative: those in the
@@ -187,13 +205,13 @@ struct Window64 {
 template <bool kPairsFit>
 struct Window32 {
   static constexpr int64_t kColumns = 8;
-  static constexpr int64_t kSize = 32, kStep = 1;
+  static constexpr int kSize = 32, kStep = 1;
   static constexpr double kUnfit = kPairsFit ? 1.08 : 1, kClump = 0.8, kAlignedTime = 1;
 
   PYRT_INLINE static bool pair_fits(int a, int b) {
     return !kPairsFit || (a < 0) != (b < 0) || (a + b <= 128 && a + b >= -128);
   }
-  PYRT_INLINE static int8_t position(int64_t k) {
+  PYRT_INLINE static int8_t position(int k) {
     return static_cast<int8_t>(k < 16 ? k : k - 16 - 128);
   }
 };

@@ -66,7 +66,11 @@ struct SparseListRows {
 
   static SparsePanel panel(const Problem& problem, const ConvGeometry& g, int64_t index) {
     return {static_cast<const int8_t*>(problem.inputs[kInputW].constant),
-            list_view(problem.as<Params>()), index * Format::kColumns, g.taps(), g.segment};
+            list_view(problem.as<Params>()),
+            index * Format::kColumns,
+            g.taps(),
+            g.segment,
+            sparse_regular(*problem.facts)};
   }
   static int64_t panels(const ConvParams& c) { return ceil_div(c.O, kPanel); }
   // One or two of a panel.
