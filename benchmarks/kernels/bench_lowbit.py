@@ -3,7 +3,8 @@
 Per channel: `pyruntime` is the row that the runtime chooses; `pyruntime-narrow` and
 `pyruntime-dense` are the best of each kind, so a wrong choice shows. All compute the same product,
 to s32. By group: activations are f32, and rounded to 8 bits as a part of what is timed; the dense
-int8 product beside it has its activations rounded before.
+int8 product beside it has its activations rounded before. Of signs: f32 activations, binary
+weights.
 """
 
 from __future__ import annotations
@@ -132,6 +133,40 @@ def bench_groups(benchmark: Any, shape: Shape, group: int, name: str) -> None:
         operations=2 * M * N * K,
         expected=expected,
         tolerance=0.02 * np.sqrt(K),
+        subject=name,
+        dtype="s8",
+    )
+
+
+def own_signs(shape: Shape) -> Subject:
+    a, w = operands(shape, "binary")
+    bits = np.packbits(w.T < 0, axis=1, bitorder="little")
+    scale = np.ones(w.shape[1], np.float32)
+    return peers.own_step(
+        "gemm_sign", [a.astype(np.float32), bits, scale], [("f32", (a.shape[0], w.shape[1]))]
+    )
+
+
+SIGN_SUBJECTS = {"pyruntime": own_signs, "pyruntime-dense": lambda shape: own_dense(shape, 0)}
+SIGN_CASES = [
+    pytest.param(shape, name, id=f"{shape_id(shape)}-signs-t1-{name}")
+    for shape in SHAPES
+    for name in SIGN_SUBJECTS
+]
+
+
+@pytest.mark.parametrize(("shape", "name"), SIGN_CASES)
+def bench_signs(benchmark: Any, shape: Shape, name: str) -> None:
+    M, N, K = shape
+    a, w = operands(shape, "binary")
+    expected = np.sign(a).astype(np.float64) @ w
+    subject = SIGN_SUBJECTS[name](shape)
+    peers.measure(
+        benchmark,
+        subject,
+        group=f"{shape_id(shape)}-signs",
+        operations=2 * M * N * K,
+        expected=expected if name == "pyruntime" else None,
         subject=name,
         dtype="s8",
     )

@@ -1,4 +1,4 @@
-"""Problems of class E and D, continued: sums over axes, and movement of data."""
+"""Problems of class E and D, continued: sums over axes, movement of data, weights of few bits."""
 
 from __future__ import annotations
 
@@ -135,6 +135,32 @@ def resizes() -> Iterator[Case]:
     yield case("resize_s8", Random(19).s8(2, 9, 4, 4), (8, 8), mode="nearest", nearest="floor")
 
 
+def low_bits() -> Iterator[Case]:
+    """Products with weights of few values, of few bits in groups, and of signs."""
+    for levels, N in itertools.product((2, 3, 16), (1, 37)):
+        random = Random(20)
+        w = ((random.s8(67, N) & 127) % levels - levels // 2).astype(np.int8)
+        for M in (1, 4):
+            x, name = random.s8(M, 67), f"gemm_narrow_{M}x{N}_{levels}"
+            yield one(name, "gemm", [x, w], [("s32", (M, N))], {"x_zero_point": -9})
+    for bits, M, zero in itertools.product((2, 4, 8), (1, 5), (False, True)):
+        random = Random(21)
+        x = np.stack([random.special(100) for _ in range(M)])
+        x[~np.isfinite(x) & ~np.isnan(x)] = 1  # the scale of an infinity is no number
+        w = random.s8(19, 4, 4 * bits).view(np.uint8)
+        scale = random.scales(19 * 4).reshape(19, 4)
+        scale = scale.astype(np.float16) if bits == 4 else scale
+        zeros = random.s8(19, 4).view(np.uint8) >> (8 - bits) if zero else None
+        inputs = [x, w, scale, zeros, random.f32(19)]
+        name, own = f"gemm_groups_{bits}_{M}_{zero:d}", {"bits": bits, "group": 32}
+        yield one(name, "gemm_groups", inputs, [("f32", (M, 19))], own)
+    for M in (1, 3):
+        random = Random(22)
+        x = np.stack([random.special(131) for _ in range(M)])
+        inputs = [x, random.s8(21, 17).view(np.uint8), random.scales(21), random.f32(21)]
+        yield one(f"gemm_sign_{M}", "gemm_sign", inputs, [("f32", (M, 21))])
+
+
 def every() -> Iterator[Case]:
     """All of them."""
     yield from cases.gemms()
@@ -145,3 +171,4 @@ def every() -> Iterator[Case]:
     yield from norms()
     yield from reductions()
     yield from movement()
+    yield from low_bits()
