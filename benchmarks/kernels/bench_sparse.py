@@ -1,4 +1,7 @@
-"""Matrix products with scattered zeros in the weights, against dense ones and CSR libraries.
+"""Matrix products with zeros in the weights, against dense ones and CSR libraries.
+
+Zeros are scattered or in a structure: blocks of 1 x 4 (4 k of a column) and 16 x 4 (of 16 columns),
+2 of 4 or 4 of 16 k kept.
 
 `pyruntime` is the row that the runtime chooses; `pyruntime-sparse` and `pyruntime-dense` are the
 best of each kind, so a wrong choice shows. All compute the same product.
@@ -28,19 +31,32 @@ SHAPES = (
     (784, 128, 128),
     (784, 256, 256),
 )
-ZEROS = (70, 80, 90, 95)
+SCATTERED = ("50", "70", "80", "90", "95")
+STRUCTURED = ("1x4-50", "1x4-90", "1x4-95", "16x4-50", "16x4-90", "16x4-95", "2:4", "4:16")
 Shape = tuple[int, int, int]
 
 
+def kept(K: int, N: int, zeros: str, random: np.random.Generator) -> Array:
+    """Which weights [K, N] stay: `50` per cent scattered, `1x4-50` in blocks, `2:4`."""
+    if ":" in zeros:
+        count, group = map(int, zeros.split(":"))
+        order = random.random((K // group, group, N)).argsort(axis=1).argsort(axis=1)
+        return (order < count).reshape(K, N)
+    structure, _, percent = zeros.rpartition("-")
+    columns, k = map(int, structure.split("x")) if structure else (1, 1)
+    blocks = random.random((-(-K // k), -(-N // columns))) >= int(percent) / 100
+    return blocks.repeat(k, axis=0)[:K].repeat(columns, axis=1)[:, :N]
+
+
 @functools.lru_cache(maxsize=1)
-def operands(shape: Shape, zeros: int, dtype: str) -> tuple[Array, Array]:
-    """Gives a [M, K] and w [K, N] with that percentage of zeros."""
+def operands(shape: Shape, zeros: str, dtype: str) -> tuple[Array, Array]:
+    """Gives a [M, K] and w [K, N] with such zeros."""
     M, N, K = shape
-    random = np.random.default_rng(zeros)
+    random = np.random.default_rng(1)
     a = random.integers(-127, 128, (M, K), np.int8)
     w = random.integers(1, 128, (K, N), np.int8)
     w[random.random((K, N)) < 0.5] *= -1
-    w[random.random((K, N)) < zeros / 100] = 0
+    w[~kept(K, N, zeros, random)] = 0
     if dtype == "s8":
         return a, w
     # Not exact in half precision, else dense rows would store the weights so.
@@ -81,18 +97,19 @@ SUBJECTS: dict[str, Callable[[Array, Array], Subject]] = {
     "numba-csr": peers.numba_csr_product,
 }
 FLOAT_ONLY = ("scipy-csr", "torch-csr", "mkl-csr")  # their sums would wrap in 8 bits
+OWN = [name for name in SUBJECTS if name.startswith("pyruntime")]
 CASES = [
     pytest.param(shape, zeros, dtype, name, id=f"{shape_id(shape)}-z{zeros}-{dtype}-t1-{name}")
     for shape in SHAPES
-    for zeros in ZEROS
+    for zeros in SCATTERED + STRUCTURED
     for dtype in ("f32", "s8")
-    for name in SUBJECTS
+    for name in (SUBJECTS if zeros in SCATTERED else OWN)
     if dtype == "f32" or name not in FLOAT_ONLY
 ]
 
 
 @pytest.mark.parametrize(("shape", "zeros", "dtype", "name"), CASES)
-def bench_sparse(benchmark: Any, shape: Shape, zeros: int, dtype: str, name: str) -> None:
+def bench_sparse(benchmark: Any, shape: Shape, zeros: str, dtype: str, name: str) -> None:
     M, _, K = shape
     a, w = operands(shape, zeros, dtype)
     peers.measure(
