@@ -95,7 +95,8 @@ PYRT_TEST(sparse_lists_gemm_rows) {
                              {23, 7, 7},
                              {9, 32, 1024},
                              {1, 16, 7},
-                             {13, 48, 4096}}) {
+                             {13, 48, 4096},
+                             {11, 16, 2048}}) {
       check_product(random, s, pattern, variant++ % 4);
     }
   }

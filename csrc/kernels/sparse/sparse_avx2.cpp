@@ -1,4 +1,4 @@
-// Lists for AVX2: bytes are multiplied in pairs by vpmaddubsw where no pair can overflow.
+// Sparse list rows for AVX2: blocks of 16 x 4, and scattered weights.
 #include "kernels/sparse/sparse_lists_avx2-inl.h"
 
 namespace pyrt {
@@ -6,9 +6,11 @@ namespace {
 
 using Blocks = ListTileAvx2<BlocksAvx2>;
 using Sell = ListTileAvx2<SellAvx2>;
+
 // Zen 4 at 3.5 GHz.
 constexpr ListRates kBlocks{0.7, 0.6, 8, 1.5};
 constexpr ListRates kSell{0.62, 0.5, 8, 1.5};
+
 double blocks_gemm_ns(const Problem& p) { return list_ns<Blocks, GemmParams>(kBlocks, p); }
 double blocks_conv_ns(const Problem& p) { return list_ns<Blocks, ConvParams>(kBlocks, p); }
 double sell_gemm_ns(const Problem& p) { return list_ns<Sell, GemmParams>(kSell, p); }

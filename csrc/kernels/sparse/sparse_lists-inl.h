@@ -150,8 +150,9 @@ struct SparseListRows {
     const int64_t step = g.stride_w * (g.in_place ? c.C : g.Cg) * static_cast<int64_t>(sizeof(A));
     const int64_t segment = g.segment * static_cast<int64_t>(sizeof(A));
     const int64_t row_bytes = larger(1, g.taps() * smaller(step, segment));
-    const int64_t most = step % 4096 == 0 ? 8 : Isa::kMr;
-    return larger(smaller(8, Isa::kMr), smaller(most, kTileBytes / row_bytes));
+    const int64_t least = smaller(8, Isa::kMr);
+    const int64_t most = step % 4096 == 0 ? least : Isa::kMr;
+    return larger(least, smaller(most, kTileBytes / row_bytes));
   }
 
   static void run(const Problem& problem, const Call& call, int64_t begin, int64_t end) {
