@@ -44,7 +44,9 @@ def torch_product(a: Array, w: Array) -> Subject:
 def torch_csr_product(a: Array, w: Array) -> Subject:
     """The CSR of w transposed times a transposed, in the order that suits it best."""
     torch = torch_module()
-    matrix = torch.from_numpy(np.ascontiguousarray(w.T)).to_sparse_csr()
+    with warnings.catch_warnings():  # it calls CSR a beta
+        warnings.simplefilter("ignore", UserWarning)
+        matrix = torch.from_numpy(np.ascontiguousarray(w.T)).to_sparse_csr()
     columns = torch.from_numpy(np.ascontiguousarray(a.T))
     size = matrix.values().nbytes + matrix.col_indices().nbytes
     return torch_call(lambda: (matrix @ columns).T, bytes=size)

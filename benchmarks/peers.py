@@ -303,11 +303,11 @@ def mkl_csr_product(a: Array, w: Array) -> Subject:
     sparse = importlib.import_module("scipy.sparse")
     matrix = sparse.csr_matrix(np.ascontiguousarray(w.T))
     columns = np.ascontiguousarray(a.T)
-    out = np.empty((w.shape[1], a.shape[0]), a.dtype)
+    out = np.zeros((w.shape[1], a.shape[0]), a.dtype)
     size = matrix.data.nbytes + matrix.indices.nbytes + matrix.indptr.nbytes
 
     def run() -> Array:
-        result: Array = product(matrix, columns, out=out)
+        result: Array = product(matrix, columns, out=out, out_scalar=0.0)
         return result
 
     return Subject(run, lambda: run().T, {"bytes": size})
