@@ -119,16 +119,24 @@ constexpr AttributeSpec kGru[] = {
     {.name = "linear_before_reset", .kind = AttributeKind::kInt},
 };
 
+bool weight_view(const Problem& problem, WeightView* view) {
+  const Dims& r = problem.inputs[kRecurrent].dims;
+  *view = {.N = r.at[0], .C = r.at[1]};
+  return true;
+}
+
 constexpr Family kFamilies[] = {{.name = "gru",
                                  .attributes = kGru,
                                  .inputs = kGruInputs,
                                  .outputs = kGruOutputs,
-                                 .prepare = prepare_gru},
+                                 .prepare = prepare_gru,
+                                 .weight_view = weight_view},
                                 {.name = "lstm",
                                  .attributes = kLstm,
                                  .inputs = kLstmInputs,
                                  .outputs = kLstmOutputs,
-                                 .prepare = prepare_lstm}};
+                                 .prepare = prepare_lstm,
+                                 .weight_view = weight_view}};
 
 }  // namespace
 

@@ -1,6 +1,7 @@
 // lstm and gru for AVX-512.
 #include "kernels/gemm/gemm_avx512vnni-inl.h"
 #include "kernels/recurrent/recurrent_rows-inl.h"
+#include "kernels/recurrent/recurrent_windows-inl.h"
 
 namespace pyrt {
 namespace {
@@ -13,6 +14,10 @@ struct Cost {
 };
 
 constexpr Row kRows[] = {
+    RecurrentWindows<Float16, false>::row<Cost>("gru_f32_windows_4x16x1_avx512vnni",
+                                                kPresetAvx512Vnni),
+    RecurrentWindows<Float16, true>::row<Cost>("lstm_f32_windows_4x16x1_avx512vnni",
+                                               kPresetAvx512Vnni),
     RecurrentRows<Avx512F32, Float16, false>::row<Cost>("gru_f32_6x64x1_avx512vnni",
                                                         kPresetAvx512Vnni),
     RecurrentRows<Avx512F32, Float16, true>::row<Cost>("lstm_f32_6x64x1_avx512vnni",

@@ -160,19 +160,16 @@ struct WindowRows {
     return ceil_div(panels(problem.as<GemmParams>()), kTaskPanels);
   }
 
-  static void run(const Problem& problem, const Call& call, int64_t begin, int64_t end) {
-    const auto& p = problem.as<GemmParams>();
-    const auto* starts = static_cast<const uint32_t*>(call.packed);
+  // Panels [begin, end) of a [M, K] times what pack() wrote; rows of y are `ld` apart.
+  static void product(const GemmParams& p, const void* packed, const Epilogue& e, const float* x,
+                      int64_t begin, int64_t end, int64_t ld) {
+    const auto* starts = static_cast<const uint32_t*>(packed);
     const int64_t all = starts[panels(p)];
     Groups w;
-    w.values =
-        reinterpret_cast<const float*>(reinterpret_cast<const char*>(starts) + starts_bytes(p));
+    w.values = reinterpret_cast<const float*>(static_cast<const char*>(packed) + starts_bytes(p));
     w.indices = reinterpret_cast<const uint8_t*>(w.values + all * kPanel);
     w.bases = reinterpret_cast<const uint32_t*>(w.indices + all * kPanel);
-    const Epilogue e = make_epilogue(p.epilogue, problem, call, nullptr);
-    const auto* x = static_cast<const float*>(call.inputs[kInputX]);
-    const int64_t last = smaller(end * kTaskPanels, panels(p));
-    for (int64_t i = begin * kTaskPanels; i < last; ++i) {
+    for (int64_t i = begin; i < end; ++i) {
       const int64_t n = i * kPanel;
       const int columns = static_cast<int>(smaller(kPanel, p.N - n));
       for (int64_t m = 0; m < p.M;) {
@@ -180,16 +177,26 @@ struct WindowRows {
         const int rows = p.M - m >= 4 ? 4 : p.M - m >= 2 ? 2 : 1;
         const auto multiply = rows == 4 ? panel<4> : rows == 2 ? panel<2> : panel<1>;
         multiply(w, starts[i], starts[i + 1], x + m * p.K, p.K, acc);
-        finish_f32_avx512(e, acc, kPanel, rows, columns, n, m * p.N + n, p.N);
+        finish_f32_avx512(e, acc, kPanel, rows, columns, n, m * ld + n, ld);
         m += rows;
       }
     }
   }
 
+  static void run(const Problem& problem, const Call& call, int64_t begin, int64_t end) {
+    const auto& p = problem.as<GemmParams>();
+    const Epilogue e = make_epilogue(p.epilogue, problem, call, nullptr);
+    product(p, call.packed, e, static_cast<const float*>(call.inputs[kInputX]), begin * kTaskPanels,
+            smaller(end * kTaskPanels, panels(p)), p.N);
+  }
+
   // Zen 4 at 3.4 GHz.
   static double cost_ns(const Problem& problem) {
+    return product_ns(problem.as<GemmParams>(), problem);
+  }
+  // Of a product with these dims; the facts are the problem's.
+  static double product_ns(const GemmParams& p, const Problem& problem) {
     constexpr double kGroupNs = 0.9, kRowNs = 0.9, kPanelNs = 12;
-    const auto& p = problem.as<GemmParams>();
     const auto N = static_cast<double>(panels(p));
     const auto M = static_cast<double>(p.M);
     const double density =

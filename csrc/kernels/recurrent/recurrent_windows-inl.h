@@ -1,0 +1,113 @@
+// lstm and gru rows for recurrent weights with zeros (AVX-512): h r^T by sliding windows of h, see
+// sparse_planes/windows_f32-inl.h.
+//
+// Packed: u64 offset of the second group of columns, padded to 64 bytes; then the windows of the
+// first (lstm: all gates, gru: update and reset) and, of gru, those of the candidate.
+#pragma once
+
+#include "kernels/recurrent/recurrent-inl.h"
+#include "kernels/sparse_planes/windows_f32-inl.h"
+
+namespace pyrt {
+namespace {
+
+template <class F, bool kLstm>
+struct RecurrentWindows {
+  static constexpr int64_t kHeader = 64;
+
+  static GemmParams dims(const RecurrentParams& p, bool second) {
+    GemmParams gemm;
+    gemm.M = p.N;
+    gemm.N = second ? p.H : (kLstm ? 4 : 2) * p.H;
+    gemm.K = p.H;
+    gemm.trans_b = true;
+    return gemm;
+  }
+
+  // The product of h with one group of columns as a problem of gemm, for packing.
+  struct Product {
+    Operand operands[2];
+    Problem problem;
+
+    PYRT_INLINE Product(const Problem& step, bool second) {
+      const auto& p = step.as<RecurrentParams>();
+      const GemmParams gemm = dims(p, second);
+      const auto* r = static_cast<const float*>(step.inputs[kRecurrent].constant);
+      operands[kInputW].constant = r + (second ? 2 * p.H * p.H : 0);
+      problem.inputs = Operands(operands, 2);
+      problem.as<GemmParams>() = gemm;
+    }
+  };
+
+  static const char* supports(const Problem& problem) {
+    const WeightFacts* facts = problem.facts;
+    if (facts == nullptr) return "r is not constant";
+    if (problem.as<RecurrentParams>().H < WindowRows::kWindow) return "H is below 32";
+    if (facts->nonzeros * 4 > facts->count * 3) return "under a quarter of the weights are zero";
+    return nullptr;
+  }
+
+  static int64_t second_at(const Problem& problem) {
+    const Product first(problem, false);
+    return kHeader + round_up(static_cast<int64_t>(WindowRows::packed_bytes(first.problem)), 64);
+  }
+  static size_t packed_bytes(const Problem& problem) {
+    const auto bytes = static_cast<size_t>(second_at(problem));
+    if (kLstm) return bytes;
+    return bytes + WindowRows::packed_bytes(Product(problem, true).problem);
+  }
+  static void pack(const Problem& problem, void* packed) {
+    char* out = static_cast<char*>(packed);
+    const int64_t second = second_at(problem);
+    memcpy(out, &second, sizeof(second));
+    WindowRows::pack(Product(problem, false).problem, out + kHeader);
+    if (!kLstm) WindowRows::pack(Product(problem, true).problem, out + second);
+  }
+
+  static void multiply(const Problem& problem, const Call& call, const float* h, int64_t first,
+                       int64_t, const float* add, const float* bias, float* y, int64_t ld) {
+    int64_t at = kHeader;
+    if (first != 0) memcpy(&at, call.packed, sizeof(at));
+    const GemmParams gemm = dims(problem.as<RecurrentParams>(), first != 0);
+    Epilogue e{};
+    e.params.has_residual = add != nullptr;
+    e.params.lo = -__builtin_inff();
+    e.params.hi = __builtin_inff();
+    e.residual = add;
+    e.bias = bias;
+    e.y = y;
+    WindowRows::product(gemm, static_cast<const char*>(call.packed) + at, e, h, 0,
+                        WindowRows::panels(gemm), ld);
+  }
+
+  template <class Cost>
+  static double predicted_ns(const Problem& problem) {
+    const auto& p = problem.as<RecurrentParams>();
+    double product = WindowRows::product_ns(dims(p, false), problem);
+    if (!kLstm) product += WindowRows::product_ns(dims(p, true), problem);
+    const auto cells = static_cast<double>(p.N * p.H);
+    return 60 + static_cast<double>(p.T) * (cells * Cost::kCellNs + product);
+  }
+
+  template <class Cost>
+  static constexpr Row row(const char* name, FeatureMask features) {
+    return {.name = name,
+            .family = kLstm ? "lstm" : "gru",
+            .exactness = Exactness::kFast,
+            .features = features,
+            .compressed = true,
+            .mr = 4,
+            .nr = kPanel,
+            .kr = 1,
+            .supports = supports,
+            .cost_ns = predicted_ns<Cost>,
+            .packing = kLstm ? "lstm_f32_windows" : "gru_f32_windows",
+            .packed_bytes = packed_bytes,
+            .pack = pack,
+            .scratch_bytes = kLstm ? lstm_scratch_bytes : gru_scratch_bytes,
+            .run = kLstm ? run_lstm<F, RecurrentWindows> : run_gru<F, RecurrentWindows>};
+  }
+};
+
+}  // namespace
+}  // namespace pyrt
