@@ -203,7 +203,7 @@ Status place_pattern(const PositionSpec& spec, std::span<const std::byte> code, 
     const uint64_t rank = ranks.field(i * bits, bits);
     if (rank >= table.size()) return bad("a rank of its positions is too large");
     const int64_t n = i * spec.group / view.K(), k = i * spec.group % view.K();
-    for (uint32_t mask = table[rank]; mask != 0; mask &= mask - 1) {
+    for (uint32_t mask = table[static_cast<size_t>(rank)]; mask != 0; mask &= mask - 1) {
       if (!placer->put(index_of(view, k + std::countr_zero(mask), n))) return bad(kFewValues);
     }
   }
