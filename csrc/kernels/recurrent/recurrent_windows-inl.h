@@ -24,20 +24,15 @@ struct RecurrentWindows {
     return gemm;
   }
 
-  // The product of h with one group of columns as a problem of gemm, for packing.
-  struct Product {
-    Operand operands[2];
-    Problem problem;
-
-    PYRT_INLINE Product(const Problem& step, bool second) {
-      const auto& p = step.as<RecurrentParams>();
-      const GemmParams gemm = dims(p, second);
-      const auto* r = static_cast<const float*>(step.inputs[kRecurrent].constant);
-      operands[kInputW].constant = r + (second ? 2 * p.H * p.H : 0);
-      problem.inputs = Operands(operands, 2);
-      problem.as<GemmParams>() = gemm;
-    }
-  };
+  static const float* weights(const Problem& problem, bool second) {
+    const auto& p = problem.as<RecurrentParams>();
+    const auto* r = static_cast<const float*>(problem.inputs[kRecurrent].constant);
+    return r + (second ? 2 * p.H * p.H : 0);
+  }
+  static int64_t bytes_of(const Problem& problem, bool second) {
+    return WindowRows::bytes_of(dims(problem.as<RecurrentParams>(), second),
+                                weights(problem, second));
+  }
 
   static const char* supports(const Problem& problem) {
     const WeightFacts* facts = problem.facts;
@@ -48,20 +43,19 @@ struct RecurrentWindows {
   }
 
   static int64_t second_at(const Problem& problem) {
-    const Product first(problem, false);
-    return kHeader + round_up(static_cast<int64_t>(WindowRows::packed_bytes(first.problem)), 64);
+    return kHeader + round_up(bytes_of(problem, false), 64);
   }
   static size_t packed_bytes(const Problem& problem) {
-    const auto bytes = static_cast<size_t>(second_at(problem));
-    if (kLstm) return bytes;
-    return bytes + WindowRows::packed_bytes(Product(problem, true).problem);
+    return static_cast<size_t>(second_at(problem) + (kLstm ? 0 : bytes_of(problem, true)));
   }
   static void pack(const Problem& problem, void* packed) {
+    const auto& p = problem.as<RecurrentParams>();
     char* out = static_cast<char*>(packed);
     const int64_t second = second_at(problem);
+    memset(packed, 0, packed_bytes(problem));
     memcpy(out, &second, sizeof(second));
-    WindowRows::pack(Product(problem, false).problem, out + kHeader);
-    if (!kLstm) WindowRows::pack(Product(problem, true).problem, out + second);
+    WindowRows::pack_weights(dims(p, false), weights(problem, false), out + kHeader);
+    if (!kLstm) WindowRows::pack_weights(dims(p, true), weights(problem, true), out + second);
   }
 
   static void multiply(const Problem& problem, const Call& call, const float* h, int64_t first,

@@ -64,51 +64,54 @@ struct WindowRows {
     }
   }
 
-  static const float* weights(const Problem& problem) {
-    return static_cast<const float*>(problem.inputs[kInputW].constant);
-  }
   static int64_t starts_bytes(const GemmParams& p) { return round_up(panels(p) + 1, 16) * 4; }
 
-  static int64_t count_groups(const Problem& problem) {
-    const auto& p = problem.as<GemmParams>();
+  static int64_t count_groups(const GemmParams& p, const float* w) {
     const SparseGeometry g = sparse_geometry(p);
     int64_t groups = 0;
     for (int64_t panel = 0; panel < panels(p); ++panel) {
-      groups_of(g, weights(problem), panel,
-                [&](int64_t, const int64_t*, const auto&) { ++groups; });
+      groups_of(g, w, panel, [&](int64_t, const int64_t*, const auto&) { ++groups; });
     }
     return groups;
   }
-  static size_t packed_bytes(const Problem& problem) {
-    const int64_t groups = count_groups(problem);
-    return static_cast<size_t>(starts_bytes(problem.as<GemmParams>()) + groups * (64 + 16 + 4));
+  static int64_t bytes_of(const GemmParams& p, const float* w) {
+    return starts_bytes(p) + count_groups(p, w) * (64 + 16 + 4);
   }
 
-  static void pack(const Problem& problem, void* packed) {
-    const auto& p = problem.as<GemmParams>();
+  // `out` is zeroed.
+  static void pack_weights(const GemmParams& p, const float* w, void* out) {
     const SparseGeometry g = sparse_geometry(p);
-    auto* starts = static_cast<uint32_t*>(packed);
-    memset(packed, 0, packed_bytes(problem));
+    auto* starts = static_cast<uint32_t*>(out);
     // The last start says where indices and bases are.
-    const int64_t all = count_groups(problem);
-    auto* values = reinterpret_cast<float*>(static_cast<char*>(packed) + starts_bytes(p));
+    const int64_t all = count_groups(p, w);
+    auto* values = reinterpret_cast<float*>(static_cast<char*>(out) + starts_bytes(p));
     auto* indices = reinterpret_cast<uint8_t*>(values + all * kPanel);
     auto* bases = reinterpret_cast<uint32_t*>(indices + all * kPanel);
     int64_t group = 0;
     for (int64_t panel = 0; panel < panels(p); ++panel) {
       starts[panel] = static_cast<uint32_t>(group);
-      groups_of(g, weights(problem), panel,
-                [&](int64_t base, const int64_t* taken, const auto& value) {
-                  bases[group] = static_cast<uint32_t>(base);
-                  for (int i = 0; i < kPanel; ++i) {
-                    if (taken[i] == p.K) continue;
-                    values[group * kPanel + i] = value(taken[i], i);
-                    indices[group * kPanel + i] = static_cast<uint8_t>(0x80 | (taken[i] - base));
-                  }
-                  ++group;
-                });
+      groups_of(g, w, panel, [&](int64_t base, const int64_t* taken, const auto& value) {
+        bases[group] = static_cast<uint32_t>(base);
+        for (int i = 0; i < kPanel; ++i) {
+          if (taken[i] == p.K) continue;
+          values[group * kPanel + i] = value(taken[i], i);
+          indices[group * kPanel + i] = static_cast<uint8_t>(0x80 | (taken[i] - base));
+        }
+        ++group;
+      });
     }
     starts[panels(p)] = static_cast<uint32_t>(group);
+  }
+
+  static const float* weights(const Problem& problem) {
+    return static_cast<const float*>(problem.inputs[kInputW].constant);
+  }
+  static size_t packed_bytes(const Problem& problem) {
+    return static_cast<size_t>(bytes_of(problem.as<GemmParams>(), weights(problem)));
+  }
+  static void pack(const Problem& problem, void* packed) {
+    memset(packed, 0, packed_bytes(problem));
+    pack_weights(problem.as<GemmParams>(), weights(problem), packed);
   }
 
   struct Groups {
