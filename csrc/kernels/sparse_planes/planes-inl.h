@@ -349,6 +349,9 @@ struct SparseVectorRows {
   }
 };
 
+// Entries beyond this share of an L2 cache come from farther away for every tile.
+inline constexpr double kNearEntryBytes = 512 * 1024, kFarByteNs = 0.08;
+
 // Predicted times: of an entry times a full tile, and more where what a tile reads exceeds L1, or
 // L2 with the entries; of a column of a tile (beginning, end and a mispredicted branch); of an
 // output's transposition and epilogue; of an input's copy to the plane.
@@ -394,7 +397,11 @@ double sparse_cost_ns(const SparseRates& rates, const Problem& problem) {
       g.flat ? 0
              : calls * times * static_cast<double>(Weights::K(g)) *
                    (0.6 + static_cast<double>(Rows::kT * sizeof(typename Isa::P)) * 0.011);
-  return rates.call_ns + tiles * Weights::expected_entries(problem, g) * entry_ns +
+  const double entries = Weights::expected_entries(problem, g);
+  const double far_bytes =
+      entries * static_cast<double>(sizeof(typename Isa::Entry)) - kNearEntryBytes;
+  const double streamed = far_bytes > 0 ? calls * far_bytes * kFarByteNs : 0;
+  return rates.call_ns + tiles * entries * entry_ns + streamed +
          calls * N * static_cast<double>(Weights::blocks(g)) * rates.column_ns +
          tiles * Rows::kT * static_cast<double>(round_up(g.N(), kPanel)) * rates.output_ns +
          inputs * rates.input_ns + static_cast<double>(Weights::K(g)) * 0.3 + gathered;

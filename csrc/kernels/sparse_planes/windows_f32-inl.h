@@ -20,6 +20,7 @@ struct WindowRows {
   using F32x16 [[gnu::may_alias]] = float __attribute__((vector_size(64)));
   static constexpr int64_t kWindow = 32, kStep = 16;
   static constexpr int64_t kTaskPanels = 4;
+  static constexpr int64_t kMostRows = 16;  // planes are faster for more
 
   static int64_t panels(const GemmParams& p) { return ceil_div(p.N, kPanel); }
 
@@ -30,6 +31,7 @@ struct WindowRows {
     if (problem.facts == nullptr) return "there are no weights";
     if (p.K < kWindow) return "K is below 32";
     if (p.K > INT32_MAX) return "K is above 2^31";
+    if (p.M > kMostRows) return "M is above 16";
     if (problem.facts->nonzeros * 4 > problem.facts->count * 3)
       return "under a quarter of the weights are zero";
     return nullptr;
@@ -193,6 +195,18 @@ struct WindowRows {
             smaller(end * kTaskPanels, panels(p)), p.N);
   }
 
+  // How many more windows there are where non-zeros cluster along k, and not in all columns of a
+  // panel alike. Fitted to blocks of 1 x 4.
+  static double clustering(const WeightFacts& facts) {
+    if (facts.quads == 0 || facts.blocks == 0) return 1;
+    const auto quads = static_cast<double>(facts.quads);
+    const double zeros = 1 - static_cast<double>(facts.nonzeros) / static_cast<double>(facts.count);
+    const double even = (1 - zeros * zeros * zeros * zeros) * static_cast<double>(facts.count) / 4;
+    const double excess = even > quads ? even / quads - 1 : 0;
+    const double apart = 1 - quads / (kPanel * static_cast<double>(facts.blocks));
+    return 1 + 0.2 * excess * excess * (apart > 0 ? apart : 0);
+  }
+
   // Zen 4 at 3.4 GHz.
   static double cost_ns(const Problem& problem) {
     return product_ns(problem.as<GemmParams>(), problem);
@@ -207,7 +221,8 @@ struct WindowRows {
     // Windows of 16 k have max(non-zeros of 16 columns) groups or so: fitted to random weights.
     const double share = 1.0 / (0.95 - 0.25 * (1 - density) * (1 - density));
     const double groups = N * static_cast<double>(p.K) * density * share;
-    return 100 + groups * (kGroupNs + M * kRowNs * 0.5) + N * M * kPanelNs;
+    return 100 + groups * clustering(*problem.facts) * (kGroupNs + M * kRowNs * 0.5) +
+           N * M * kPanelNs;
   }
 };
 
