@@ -89,7 +89,6 @@ double break_even_density(std::span<const Row* const> rows, const Problem& probl
     };
     WeightFacts facts = now;
     facts.nonzeros = scaled(now.nonzeros);
-    facts.fullest = scaled(now.fullest);
     facts.quads = scaled(now.quads);
     facts.blocks = scaled(now.blocks);
     Problem other = problem;

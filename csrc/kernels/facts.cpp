@@ -19,11 +19,6 @@ bool nonzero(int8_t value) { return value != 0; }
 bool nonzero(float value) { return value != 0; }
 bool nonzero(Half value) { return (value.bits & 0x7fff) != 0; }
 
-int64_t index_of(const WeightView& view, int64_t k, int64_t n) {
-  if (!view.columns_first) return k * view.N + n;
-  return (n * view.C + k % view.C) * view.taps + k / view.C;
-}
-
 // Counts in runs of k over up to 16 neighbouring columns.
 class BlockCounter {
  public:
@@ -32,14 +27,12 @@ class BlockCounter {
   void add(int64_t column, bool present) {
     of_4_[column] += present ? 1 : 0;
     of_16_[column] += present ? 1 : 0;
-    total_[column] += present ? 1 : 0;
   }
   void end_quad() {
     bool any = false;
     for (int64_t i = 0; i < columns_; ++i) {
       any = any || of_4_[i] != 0;
       facts_->quads += of_4_[i] != 0 ? 1 : 0;
-      facts_->most_of_4 = std::max(facts_->most_of_4, of_4_[i]);
       of_4_[i] = 0;
     }
     facts_->blocks += any ? 1 : 0;
@@ -50,16 +43,12 @@ class BlockCounter {
       of_16_[i] = 0;
     }
   }
-  void end_columns() {
-    for (int64_t i = 0; i < columns_; ++i) facts_->fullest = std::max(facts_->fullest, total_[i]);
-  }
 
  private:
   WeightFacts* facts_;
   int64_t columns_;
   int of_4_[kColumns] = {};
   int of_16_[kColumns] = {};
-  int64_t total_[kColumns] = {};
 };
 
 template <class T>
@@ -69,21 +58,18 @@ void count_blocks(const T* w, const WeightView& view, WeightFacts* facts) {
     const int64_t columns = std::min(kColumns, view.N - n);
     BlockCounter counter(facts, columns);
     for (int64_t k = 0; k < K; ++k) {
-      for (int64_t i = 0; i < columns; ++i) counter.add(i, nonzero(w[index_of(view, k, n + i)]));
+      for (int64_t i = 0; i < columns; ++i) counter.add(i, nonzero(w[view.index(k, n + i)]));
       if (k % kQuad == kQuad - 1 || k == K - 1) counter.end_quad();
       if (k % kSixteen == kSixteen - 1 || k == K - 1) counter.end_sixteen();
     }
-    counter.end_columns();
   }
 }
 
 void assume_full(const WeightView& view, WeightFacts* facts) {
   const int64_t K = view.K();
   const int64_t quads = (K + kQuad - 1) / kQuad;
-  facts->fullest = K;
   facts->quads = quads * view.N;
   facts->blocks = quads * ((view.N + kColumns - 1) / kColumns);
-  facts->most_of_4 = static_cast<int>(std::min(K, kQuad));
   facts->most_of_16 = static_cast<int>(std::min(K, kSixteen));
 }
 

@@ -109,6 +109,11 @@ struct WeightView {
   bool columns_first = true;
 
   PYRT_INLINE int64_t K() const { return taps * C; }
+  PYRT_INLINE int64_t index(int64_t k, int64_t n) const {
+    if (!columns_first) return k * N + n;
+    if (taps == 1) return n * C + k;
+    return (n * C + k % C) * taps + k / C;
+  }
   PYRT_INLINE bool operator==(const WeightView& other) const {
     return N == other.N && C == other.C && taps == other.taps &&
            columns_first == other.columns_first;
@@ -119,11 +124,9 @@ struct WeightView {
 struct WeightFacts {
   int64_t count = 0;
   int64_t nonzeros = 0;
-  int64_t fullest = 0;          // most non-zeros of one column
   int64_t quads = 0;            // runs of 4 k (from a multiple of 4) of a column, not all zero
   int64_t blocks = 0;           // the same k of 16 columns (from a multiple of 16), not all zero
-  int most_of_4 = 0;            // most non-zeros among such 4 k
-  int most_of_16 = 0;           // and among 16 k from a multiple of 16
+  int most_of_16 = 0;           // most non-zeros among 16 k of a column, from a multiple of 16
   int lowest = 0, highest = 0;  // s8 only
   int step = 0;                 // s8 only: the largest that leads from the lowest to all others
 };

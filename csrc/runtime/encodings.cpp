@@ -131,11 +131,6 @@ class Placer {
   std::byte* out_;
 };
 
-int64_t index_of(const WeightView& view, int64_t k, int64_t n) {
-  if (!view.columns_first) return k * view.N + n;
-  return (n * view.C + k % view.C) * view.taps + k / view.C;
-}
-
 bool put_block(const PositionSpec& spec, int64_t block, Placer* placer) {
   const WeightView& view = spec.view;
   const int64_t across = (view.K() + spec.block_width - 1) / spec.block_width;
@@ -143,7 +138,7 @@ bool put_block(const PositionSpec& spec, int64_t block, Placer* placer) {
   const int64_t k0 = block % across * spec.block_width;
   for (int64_t n = n0; n < std::min(view.N, n0 + spec.block_height); ++n) {
     for (int64_t k = k0; k < std::min(view.K(), k0 + spec.block_width); ++k) {
-      if (!placer->put(index_of(view, k, n))) return false;
+      if (!placer->put(view.index(k, n))) return false;
     }
   }
   return true;
@@ -204,7 +199,7 @@ Status place_pattern(const PositionSpec& spec, std::span<const std::byte> code, 
     if (rank >= table.size()) return bad("a rank of its positions is too large");
     const int64_t n = i * spec.group / view.K(), k = i * spec.group % view.K();
     for (uint32_t mask = table[static_cast<size_t>(rank)]; mask != 0; mask &= mask - 1) {
-      if (!placer->put(index_of(view, k + std::countr_zero(mask), n))) return bad(kFewValues);
+      if (!placer->put(view.index(k + std::countr_zero(mask), n))) return bad(kFewValues);
     }
   }
   if (ranks.next_one(groups * bits) != ranks.count()) {

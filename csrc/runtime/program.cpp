@@ -8,7 +8,7 @@
 namespace pyrt {
 namespace {
 
-// More elements than any memory holds; products of a few such numbers do not overflow.
+// More elements than any memory holds; whoever multiplies such numbers checks for overflow.
 constexpr int64_t kMostElements = INT64_C(1) << 40;
 
 constexpr size_t kMaxProgramBytes = size_t{64} << 20;

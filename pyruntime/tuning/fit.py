@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyruntime.kernels import Kernel, rows
+from pyruntime.kernels import Kernel
 
 Array = NDArray[Any]
 
@@ -85,10 +85,9 @@ class Problem:
     output: tuple[str, tuple[int, ...]]
     attributes: Mapping[str, Any]
 
-    def kernel(self, *, row: str = "", isa: str = "") -> Kernel:
+    def kernel(self, *, row: str = "") -> Kernel:
         """Binds it."""
-        inputs = list(self.inputs)
-        return Kernel(self.family, inputs, [self.output], self.attributes, row=row, isa=isa)
+        return Kernel(self.family, list(self.inputs), [self.output], self.attributes, row=row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,16 +148,15 @@ def _convolution(
     )
 
 
-def measure(problem: Problem, isa: str = "") -> Measured:
+def measure(problem: Problem) -> Measured:
     """Times every kernel that can take the problem and is predicted not to be hopeless."""
-    candidates = [c for c in problem.kernel(isa=isa).step.candidates if c.cost_ns > 0]
+    candidates = [c for c in problem.kernel().step.candidates if c.cost_ns > 0]
     best = min(candidate.cost_ns for candidate in candidates)
-    names = {row.name for row in rows()}
     times = {}
     for candidate in candidates:
-        if candidate.cost_ns > 2 * _RELEVANT * best or candidate.row not in names:
+        if candidate.cost_ns > 2 * _RELEVANT * best:
             continue
-        kernel = problem.kernel(row=candidate.row, isa=isa)
+        kernel = problem.kernel(row=candidate.row)
         times[candidate.row] = (candidate.cost_ns, kernel.step_ns(_RUNS))
     return Measured(problem.label, times)
 
@@ -187,11 +185,11 @@ def near_best(measured: list[Measured], factors: Mapping[str, float], margin: fl
     return good / len(measured)
 
 
-def tune(isa: str = "", progress: Callable[[int], None] = lambda _: None) -> list[Measured]:
+def tune(progress: Callable[[int], None] = lambda _: None) -> list[Measured]:
     """Measures all problems, which takes less than a minute."""
     found = []
     for index, problem in enumerate(problems()):
-        found.append(measure(problem, isa))
+        found.append(measure(problem))
         progress(index + 1)
     return found
 

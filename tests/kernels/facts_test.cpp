@@ -31,11 +31,9 @@ WeightFacts expected(const std::vector<int8_t>& w, const WeightView& view) {
   for (int64_t n = 0; n < view.N; ++n) {
     const int64_t column = nonzeros_in(w, view, 0, n, view.K(), 1);
     facts.nonzeros += column;
-    facts.fullest = std::max(facts.fullest, column);
     for (int64_t k = 0; k < view.K(); k += 4) {
       const int64_t in_4 = nonzeros_in(w, view, k, n, 4, 1);
       facts.quads += in_4 > 0 ? 1 : 0;
-      facts.most_of_4 = std::max(facts.most_of_4, static_cast<int>(in_4));
       if (n % 16 == 0) facts.blocks += nonzeros_in(w, view, k, n, 4, 16) > 0 ? 1 : 0;
       if (k % 16 != 0) continue;
       const auto in_16 = static_cast<int>(nonzeros_in(w, view, k, n, 16, 1));
@@ -49,10 +47,9 @@ WeightFacts expected(const std::vector<int8_t>& w, const WeightView& view) {
 }
 
 bool same(const WeightFacts& a, const WeightFacts& b) {
-  return a.count == b.count && a.nonzeros == b.nonzeros && a.fullest == b.fullest &&
-         a.quads == b.quads && a.blocks == b.blocks && a.most_of_4 == b.most_of_4 &&
-         a.most_of_16 == b.most_of_16 && a.lowest == b.lowest && a.highest == b.highest &&
-         a.step == b.step;
+  return a.count == b.count && a.nonzeros == b.nonzeros && a.quads == b.quads &&
+         a.blocks == b.blocks && a.most_of_16 == b.most_of_16 && a.lowest == b.lowest &&
+         a.highest == b.highest && a.step == b.step;
 }
 
 void check(const WeightView& view, int zeros_percent, std::mt19937* random) {

@@ -11,10 +11,23 @@
 #pragma once
 
 #include "kernels/common/canonical_math-inl.h"
+#include "kernels/common/epilogue-inl.h"
 #include "kernels/recurrent/recurrent.h"
 
 namespace pyrt {
 namespace {
+
+// What a row's product does with its sums: y = sums + add + bias, either of which may be null.
+PYRT_INLINE Epilogue gate_sums(const float* add, const float* bias, float* y) {
+  Epilogue e{};
+  e.params.has_residual = add != nullptr;
+  e.params.lo = -__builtin_inff();
+  e.params.hi = __builtin_inff();
+  e.residual = add;
+  e.bias = bias;
+  e.y = y;
+  return e;
+}
 
 // The batch row of one time step.
 struct CellRow {

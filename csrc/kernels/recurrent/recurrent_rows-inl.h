@@ -43,13 +43,7 @@ struct RecurrentRows {
     const auto& p = problem.as<RecurrentParams>();
     const float* w = static_cast<const float*>(call.packed) +
                      (first == 0 ? 0 : round_up(front(p), kPanel) * p.H);
-    Epilogue e{};
-    e.params.has_residual = add != nullptr;
-    e.params.lo = -__builtin_inff();
-    e.params.hi = __builtin_inff();
-    e.residual = add;
-    e.bias = bias;
-    e.y = y;
+    const Epilogue e = gate_sums(add, bias, y);
     constexpr int64_t kBlock = kMaxTiles * Isa::kMr;
     for (int64_t m = 0; m < p.N; m += kBlock) {
       multiply_matrix<Isa>(e, h + m * p.H, p.H, smaller(kBlock, p.N - m), w, p.H, columns, 0,

@@ -52,7 +52,7 @@ struct RecurrentWindows {
     const auto& p = problem.as<RecurrentParams>();
     char* out = static_cast<char*>(packed);
     const int64_t second = second_at(problem);
-    memset(packed, 0, packed_bytes(problem));
+    memset(out, 0, static_cast<size_t>(second));
     memcpy(out, &second, sizeof(second));
     WindowRows::pack_weights(dims(p, false), weights(problem, false), out + kHeader);
     if (!kLstm) WindowRows::pack_weights(dims(p, true), weights(problem, true), out + second);
@@ -63,13 +63,7 @@ struct RecurrentWindows {
     int64_t at = kHeader;
     if (first != 0) memcpy(&at, call.packed, sizeof(at));
     const GemmParams gemm = dims(problem.as<RecurrentParams>(), first != 0);
-    Epilogue e{};
-    e.params.has_residual = add != nullptr;
-    e.params.lo = -__builtin_inff();
-    e.params.hi = __builtin_inff();
-    e.residual = add;
-    e.bias = bias;
-    e.y = y;
+    const Epilogue e = gate_sums(add, bias, y);
     WindowRows::product(gemm, static_cast<const char*>(call.packed) + at, e, h, 0,
                         WindowRows::panels(gemm), ld);
   }

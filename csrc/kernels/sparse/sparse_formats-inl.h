@@ -31,11 +31,9 @@ struct SparsePanel {
 
   // Of element k of a tap's segment; zero beyond the weights.
   PYRT_INLINE int8_t at(int64_t tap, int64_t k, int64_t column) const {
-    const int64_t i = tap * segment + k, n = first + column;
+    const int64_t n = first + column;
     if (k >= segment || n >= view.N) return 0;
-    if (!view.columns_first) return w[i * view.N + n];
-    if (view.taps == 1) return w[n * view.C + i];
-    return w[(n * view.C + i % view.C) * view.taps + i / view.C];
+    return w[view.index(tap * segment + k, n)];
   }
 };
 

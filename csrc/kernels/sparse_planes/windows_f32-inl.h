@@ -20,7 +20,8 @@ struct WindowRows {
   using F32x16 [[gnu::may_alias]] = float __attribute__((vector_size(64)));
   static constexpr int64_t kWindow = 32, kStep = 16;
   static constexpr int64_t kTaskPanels = 4;
-  static constexpr int64_t kMostRows = 16;  // planes are faster for more
+  static constexpr int64_t kGroupBytes = kPanel * (4 + 1) + 4;  // weights, indices, base
+  static constexpr int64_t kMostRows = 16;                      // planes are faster for more
 
   static int64_t panels(const GemmParams& p) { return ceil_div(p.N, kPanel); }
 
@@ -77,15 +78,15 @@ struct WindowRows {
     return groups;
   }
   static int64_t bytes_of(const GemmParams& p, const float* w) {
-    return starts_bytes(p) + count_groups(p, w) * (64 + 16 + 4);
+    return starts_bytes(p) + count_groups(p, w) * kGroupBytes;
   }
 
-  // `out` is zeroed.
   static void pack_weights(const GemmParams& p, const float* w, void* out) {
     const SparseGeometry g = sparse_geometry(p);
     auto* starts = static_cast<uint32_t*>(out);
     // The last start says where indices and bases are.
     const int64_t all = count_groups(p, w);
+    memset(out, 0, static_cast<size_t>(starts_bytes(p) + all * kGroupBytes));
     auto* values = reinterpret_cast<float*>(static_cast<char*>(out) + starts_bytes(p));
     auto* indices = reinterpret_cast<uint8_t*>(values + all * kPanel);
     auto* bases = reinterpret_cast<uint32_t*>(indices + all * kPanel);
@@ -112,7 +113,6 @@ struct WindowRows {
     return static_cast<size_t>(bytes_of(problem.as<GemmParams>(), weights(problem)));
   }
   static void pack(const Problem& problem, void* packed) {
-    memset(packed, 0, packed_bytes(problem));
     pack_weights(problem.as<GemmParams>(), weights(problem), packed);
   }
 
